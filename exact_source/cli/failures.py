@@ -1,0 +1,56 @@
+"""How an error ends a command: a message on stderr, an object on stdout with ``--json``, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exact_source.errors import ExactError
+
+UNEXPECTED = 1
+INTERRUPTED = 130
+# Tokens are longer than any word or path segment; an address may hold a password.
+_LONG = re.compile(r"[\w.!~+=-]{60,}")
+_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+
+
+def exit_code_of(error: BaseException, ctx: click.Context) -> int:
+    """Tells the error to the user and gives the exit code that goes with it."""
+    if isinstance(error, ExactError):
+        return _told(ctx, type(error).__name__, str(error), error.exit_code)
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _told(ctx, "Interrupted", "interrupted; what was loaded stays, and the next run goes on", INTERRUPTED)
+    if ctx.meta.get("debug"):
+        click.echo(masked("".join(traceback.format_exception(error))), err=True)
+    return _told(ctx, type(error).__name__, f"unexpected {_place(error)}; --debug shows the traceback", UNEXPECTED)
+
+
+def masked(text: str) -> str:
+    """The text without what may be a secret, and without anything that steers a terminal."""
+    text = _LONG.sub("***", _PASSWORD.sub(r"\1:***@", text))
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+
+
+def failure(kind: str, message: str, exit_code: int) -> dict[str, Any]:
+    """What ``--json`` prints when there is nothing better to print."""
+    return {"status": "failed", "error": message, "error_type": kind, "exit_code": exit_code}
+
+
+def _told(ctx: click.Context, kind: str, message: str, exit_code: int) -> int:
+    message = masked(message)
+    click.echo(f"error: {message}", err=True)
+    if ctx.meta.get("json"):
+        click.echo(json.dumps(failure(kind, message, exit_code), indent=2))
+    return exit_code
+
+
+def _place(error: BaseException) -> str:
+    """The kind of the error and where it arose; never its words, which may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

@@ -1,0 +1,287 @@
+"""The one door to Exact: sends a request with patience and gives back an answer that was understood.
+
+Serial per division (§3.6), paced by what the answers say of the quota, never to another host. Knows no entity.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from exact_source import limits, odata, responses
+from exact_source.clock import Clock
+from exact_source.errors import (
+    CallBudgetSpent,
+    ConfigurationError,
+    ConsentWithdrawn,
+    DayQuotaSpent,
+    EndpointBlocked,
+    ExactError,
+    Unreachable,
+    Unreadable,
+)
+from exact_source.events import Listener, RequestDone, Waiting, ignore
+from exact_source.limits import NOTHING_KNOWN, Quota
+from exact_source.retries import Patience
+
+T = TypeVar("T")
+Reader = Callable[[bytes], T]
+
+HEADERS = {"Accept": "application/json"}
+TOO_MANY = 429
+REFUSALS_IN_A_ROW = 4
+
+
+class TokenSource(Protocol):
+    """Who hands out access tokens; ``Authorizer`` in production."""
+
+    def access_token(self) -> str: ...
+
+    def renew_after_401(self, seen_token: str, told: str = "") -> str:
+        """Another token than the one Exact refused, or an error that says why there is none.
+
+        ``told`` is the ``WWW-Authenticate`` header of the refusal.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One division: a lock that keeps its requests serial, and the last known quota."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    quota: Quota = NOTHING_KNOWN
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One good reply: its body, when it arrived (the service's clock where known), and its rate headers."""
+
+    body: bytes
+    at: datetime
+    quota: Quota
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What a request has been through so far."""
+
+    url: str
+    division: int | None
+    number: int = 1
+    refusals: int = 0
+    token: str = ""
+    was_renewed: bool = False
+    waited: float = 0.0
+
+
+class Client:
+    """Reads from one connection. Safe to share between threads.
+
+    ``max_calls`` bounds the calls of this client's life; beyond it ``CallBudgetSpent`` is raised, and nothing sent.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        tokens: TokenSource,
+        clock: Clock,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        listener: Listener = ignore,
+        patience: Patience | None = None,
+        max_calls: int | None = None,
+        daily_reserve: int = 0,
+        timeout: float = 120.0,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._tokens = tokens
+        self._clock = clock
+        self._listener = listener
+        self._patience = patience or Patience()
+        self._max_calls = max_calls
+        self._reserve = daily_reserve
+        self._lanes: dict[int | None, _Lane] = defaultdict(_Lane)
+        self._count = threading.Lock()
+        self._calls = 0
+        self._stopped = threading.Event()
+        self._http = httpx.Client(transport=transport, headers=HEADERS, timeout=timeout, follow_redirects=False)
+
+    @property
+    def calls(self) -> int:
+        """Calls sent so far, retries included."""
+        return self._calls
+
+    def calls_of(self, division: int | None) -> int:
+        return self._lane(division).calls
+
+    def quotas(self) -> dict[int, Quota]:
+        """The last known quota of every division that answered."""
+        return {code: lane.quota for code, lane in list(self._lanes.items()) if code is not None}
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def today(self) -> date:
+        """The date in Amsterdam: what Exact calls today."""
+        return odata.wall_clock(self._clock.now()).date()
+
+    def stop(self) -> None:
+        """No further request is sent; threads that wait find out at their next step."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def get(self, link: str, read: Reader[T], *, division: int | None) -> tuple[T, Answer]:
+        """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.
+
+        Raises an ExactError: Paused when a quota says stop, Retryable when patience ran out, Rejected when Exact
+        refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
+        """
+        attempt = _Attempt(self._absolute(link), division)
+        lane = self._lane(division)
+        with lane.lock:
+            while True:
+                try:
+                    reply, at, quota = self._send(attempt, lane)
+                    if reply.status_code == TOO_MANY:
+                        self._throttled(attempt, quota)
+                    elif reply.status_code == httpx.codes.UNAUTHORIZED:
+                        self._unauthorized(attempt, reply.headers.get("WWW-Authenticate", ""))
+                    else:
+                        return self._understood(reply, read, attempt), Answer(reply.content, at, lane.quota)
+                except ExactError as error:
+                    self._wait_or_raise(error, attempt)
+
+    def _understood(self, reply: httpx.Response, read: Reader[T], attempt: _Attempt) -> T:
+        failure = responses.failure(reply.status_code, reply.headers, reply.content, _path(attempt))
+        if failure is not None:
+            raise failure
+        return read(reply.content)
+
+    def _wait_or_raise(self, error: ExactError, attempt: _Attempt) -> None:
+        wait = self._patience.wait_after(error, attempt.number)
+        if wait is None:
+            raise error
+        attempt.number += 1
+        self._wait(attempt, wait, type(error).__name__)
+
+    def _lane(self, division: int | None) -> _Lane:
+        with self._count:
+            return self._lanes[division]
+
+    def _absolute(self, link: str) -> str:
+        if link.startswith("/"):
+            link = self.base_url + link
+        if odata.origin(link) != odata.origin(self.base_url):
+            raise Unreadable(
+                f"Exact's answer links to another host ({urlsplit(link).hostname}); "
+                f"only {urlsplit(self.base_url).hostname} gets the token, so the link was not followed"
+            )
+        if len(link) > odata.LONGEST_URL:
+            raise ConfigurationError(f"the query is {len(link)} characters long; Exact takes {odata.LONGEST_URL}")
+        return link
+
+    def _send(self, attempt: _Attempt, lane: _Lane) -> tuple[httpx.Response, datetime, Quota]:
+        """One exchange: the reply, when it arrived by the service's clock, and what it said of the quota."""
+        self._admit(attempt, lane)
+        attempt.token = self._tokens.access_token()
+        began = self._clock.now()
+        try:
+            reply = self._http.get(attempt.url, headers={"Authorization": "Bearer " + attempt.token})
+        except httpx.HTTPError as error:
+            self._report(attempt, began, None, NOTHING_KNOWN)
+            raise Unreachable(
+                f"{urlsplit(attempt.url).hostname} did not answer ({type(error).__name__}); run again later"
+            ) from None
+        at = self._clock.now()
+        quota = Quota.from_headers(reply.headers, at)
+        lane.quota = lane.quota.merged(quota)
+        self._report(attempt, began, reply, lane.quota)
+        return reply, at + quota.skew, quota
+
+    def _admit(self, attempt: _Attempt, lane: _Lane) -> None:
+        """Counts the call, or says why it may not be made now."""
+        if self._stopped.is_set():
+            raise CallBudgetSpent("the run was stopped")
+        if attempt.division is not None:
+            if lane.quota.is_day_spent(self._clock.now(), self._reserve):
+                raise self._day_spent(attempt.division, lane.quota)
+            wait = lane.quota.minute_wait(self._clock.now())
+            if wait > 0:
+                self._wait(attempt, wait, "minute limit")
+        with self._count:
+            if self._max_calls is not None and self._calls >= self._max_calls:
+                raise CallBudgetSpent(
+                    f"the limit of {self._max_calls} calls for this run is reached; run again to go on"
+                )
+            self._calls += 1
+            lane.calls += 1
+
+    def _throttled(self, attempt: _Attempt, quota: Quota) -> None:
+        """429: waits for the minute, or raises when the day is over or no header explains it (§3.3, §3.4)."""
+        now = self._clock.now()
+        if attempt.division is not None and quota.is_day_spent(now, 0):
+            raise self._day_spent(attempt.division, quota)
+        attempt.refusals += 1
+        if attempt.refusals >= REFUSALS_IN_A_ROW:
+            raise EndpointBlocked(
+                f"Exact keeps answering 429 on {_path(attempt)}; it may be blocked for an hour after too many "
+                "errors, or other users of the app use up the quota. Run again in an hour"
+            )
+        if quota.minute_wait(now) == 0.0:
+            self._wait(attempt, limits.to_next_minute(now + quota.skew), "HTTP 429")
+
+    def _unauthorized(self, attempt: _Attempt, told: str) -> None:
+        if attempt.was_renewed:
+            raise ConsentWithdrawn(
+                f"Exact refused two access tokens in a row on {_path(attempt)}: the consent was withdrawn or "
+                "the user blocked; run `exact-source connect`"
+            )
+        attempt.was_renewed = True
+        self._tokens.renew_after_401(attempt.token, told)
+
+    def _day_spent(self, division: int, quota: Quota) -> DayQuotaSpent:
+        until = quota.daily.resets_at if quota.daily else None
+        when = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+        return DayQuotaSpent(f"division {division} has no calls left{when}; the next run goes on from here")
+
+    def _wait(self, attempt: _Attempt, seconds: float, reason: str) -> None:
+        self._listener(Waiting(attempt.division, seconds, reason))
+        attempt.waited += seconds
+        self._clock.sleep(seconds)
+
+    def _report(self, attempt: _Attempt, began: datetime, reply: httpx.Response | None, quota: Quota) -> None:
+        error: str | None = "no answer"
+        if reply is not None:
+            failure = responses.failure(reply.status_code, reply.headers, reply.content, _path(attempt))
+            error = str(failure) if failure else None
+        self._listener(
+            RequestDone(
+                at=began,
+                division=attempt.division,
+                method="GET",
+                path=_path(attempt),
+                status=reply.status_code if reply is not None else None,
+                attempt=attempt.number,
+                wait=attempt.waited,
+                duration=(self._clock.now() - began).total_seconds(),
+                size=len(reply.content) if reply is not None else 0,
+                minutely_left=quota.minutely.remaining if quota.minutely else None,
+                daily_left=quota.daily.remaining if quota.daily else None,
+                error=error,
+            )
+        )
+
+
+def _path(attempt: _Attempt) -> str:
+    return urlsplit(attempt.url).path

@@ -1,0 +1,236 @@
+"""One run from start to report: extract, normalise, load, and say what happened in figures.
+
+Owns the pipeline of a connection and the report; what is read and how is the source's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.destination import Destination
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from exact_source.clock import Clock
+from exact_source.errors import ConfigurationError, ExactError, Retryable
+from exact_source.events import StageReached
+from exact_source.extraction import Extraction, Outcome
+from exact_source.limits import Quota
+from exact_source.settings import data_folder
+from exact_source.source import Surroundings, exact_online, extraction_of
+
+EXIT_ORDER = (3, 2, 7, 6, 4, 1, 5, 0)  # the worst first: what needs a person comes before what passes by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the rows go. ``database`` is a file for DuckDB, or credentials as the destination writes them."""
+
+    destination: str = "duckdb"
+    database: str | None = None
+    dataset: str = "exact_online"
+
+    @property
+    def place(self) -> str:
+        """The database as a person would name it."""
+        return self.database or ("exact_online.duckdb" if self.destination == "duckdb" else self.destination)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one run is asked to do. None leaves the choice to the settings."""
+
+    connection: str = "default"
+    divisions: Sequence[int] | None = None
+    entities: Sequence[str] | None = None
+    start_date: str | None = None
+    full_refresh: bool = False
+    feeds: dict[str, Any] = field(default_factory=dict)
+    windows: dict[str, Any] = field(default_factory=dict)
+    target: Target = Target()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run went. ``status``: succeeded, paused (a quota said stop; nothing is lost) or failed."""
+
+    run_id: str
+    status: str
+    started_at: datetime
+    finished_at: datetime
+    calls: int
+    outcomes: tuple[Outcome, ...]
+    deleted: dict[tuple[str, int | None], int]
+    quotas: dict[int, Quota]
+    failure: ExactError | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(outcome.rows for outcome in self.outcomes)
+
+    @property
+    def exit_code(self) -> int:
+        errors = [self.failure, *(outcome.error for outcome in self.outcomes)]
+        codes = {error.exit_code for error in errors if error is not None} or {0}
+        return next(code for code in EXIT_ORDER if code in codes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as documented in the README: plain values only."""
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "started_at": self.started_at.isoformat(),
+            "finished_at": self.finished_at.isoformat(),
+            "calls": self.calls,
+            "rows": self.rows,
+            "error": str(self.failure) if self.failure else None,
+            "entities": [self._entity(outcome) for outcome in self.outcomes],
+            "quota": {str(code): _quota(quota) for code, quota in sorted(self.quotas.items())},
+        }
+
+    def _entity(self, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "name": outcome.entity,
+            "table": outcome.entity,
+            "division": outcome.division,
+            "feed": outcome.feed,
+            "cursor": outcome.cursor,
+            "rows": outcome.rows,
+            "deleted": self.deleted.get((outcome.entity, outcome.division), 0),
+            "calls": outcome.calls,
+            "bookmark_before": outcome.before,
+            "bookmark_after": outcome.after,
+            "seconds": round(outcome.seconds, 3),
+            "status": outcome.status,
+            "error": str(outcome.error) if outcome.error else None,
+        }
+
+
+def _quota(quota: Quota) -> dict[str, Any]:
+    return {
+        name: {
+            "limit": allowance.limit,
+            "remaining": allowance.remaining,
+            "resets_at": allowance.resets_at.isoformat() if allowance.resets_at else None,
+        }
+        for name, allowance in (("minutely", quota.minutely), ("daily", quota.daily))
+        if allowance is not None
+    }
+
+
+def run(order: Order, around: Surroundings | None = None) -> Report:
+    """Reads and loads what ``order`` asks for. Errors of single entities and divisions are in the report.
+
+    Raises an ExactError only when nothing could be read at all: ConfigurationError, ReconnectRequired, Retryable.
+    """
+    around = around or Surroundings()
+    source = exact_online(
+        order.connection,
+        divisions=order.divisions,
+        entities=order.entities,
+        start_date=order.start_date,
+        full_refresh=order.full_refresh,
+        feeds=order.feeds,
+        windows=order.windows,
+        surroundings=around,
+    )
+    extraction = extraction_of(source)
+    started_at, failure = around.clock.now(), None
+    try:
+        _load(pipeline_of(order.connection, order.target), source, around)
+    except PipelineStepFailed as error:
+        failure = _translated(error)
+        if extraction.session is None:
+            raise failure from None
+    return _report(extraction, started_at, around.clock, failure)
+
+
+def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
+    """Finishes what a former run left half loaded, then extracts and loads anew."""
+    around.listener(StageReached("restore"))
+    pipeline.sync_destination()
+    if pipeline.has_pending_data:
+        pipeline.normalize()
+        pipeline.load()
+    around.listener(StageReached("extract"))
+    pipeline.extract(source)
+    around.listener(StageReached("normalize"))
+    pipeline.normalize()
+    around.listener(StageReached("load"))
+    pipeline.load(raise_on_failed_jobs=True)
+
+
+def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
+    outcomes = tuple(sorted(extraction.outcomes, key=lambda outcome: outcome.division or 0))
+    session = extraction.session
+    return Report(
+        run_id=uuid.uuid4().hex,
+        status=_status(outcomes, failure),
+        started_at=started_at,
+        finished_at=clock.now(),
+        calls=session.client.calls if session else 0,
+        outcomes=outcomes,
+        deleted={},
+        quotas=session.client.quotas() if session else {},
+        failure=failure,
+    )
+
+
+def _status(outcomes: Iterable[Outcome], failure: ExactError | None) -> str:
+    found = {outcome.status for outcome in outcomes}
+    if failure or "failed" in found:
+        return "failed"
+    return "paused" if "paused" in found else "succeeded"
+
+
+def _translated(error: BaseException) -> ExactError:
+    """Our own error inside dlt's, or the destination's fault in words of ours."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ExactError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    step = getattr(error, "step", "run")
+    told = str(getattr(error, "exception", error)).splitlines()
+    return Retryable(
+        f"the destination failed in step {step}: {told[0] if told else type(error).__name__}. "
+        "Nothing is lost: run again, and the load goes on from here"
+    )
+
+
+def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
+    """The pipeline of one connection and target. Its state never mixes with that of another database."""
+    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
+    pipeline = dlt.pipeline(
+        pipeline_name=f"exact_online_{connection}_{seal}",
+        destination=destination_of(target),
+        dataset_name=target.dataset,
+        pipelines_dir=str(data_folder() / "pipelines"),
+    )
+    if target.destination == "duckdb" and not Path(_absolute(target)).exists() and pipeline.first_run is False:
+        # The file was taken away: what the state says was read is no longer there.
+        pipeline = pipeline.drop()
+    return pipeline
+
+
+def _absolute(target: Target) -> str:
+    return str(Path(target.place).absolute()) if target.destination == "duckdb" else target.place
+
+
+def destination_of(target: Target) -> Destination[Any, Any]:
+    """The dlt destination, with the database as its credentials. ConfigurationError when dlt does not know it."""
+    try:
+        if target.destination == "duckdb":
+            return dlt.destinations.duckdb(_absolute(target))
+        factory = getattr(dlt.destinations, target.destination)
+    except AttributeError:
+        raise ConfigurationError(
+            f"dlt has no destination {target.destination!r}; duckdb and postgres are examples of those it has"
+        ) from None
+    return factory(target.database) if target.database else factory()  # type: ignore[no-any-return]

@@ -1,0 +1,230 @@
+"""What the user decides, found through dlt's configuration when asked for and never at import.
+
+Every setting may stand, from strong to weak: as an argument, under ``[sources.exact_online.connections.<name>]``, under
+``[sources.exact_online]``; the last two as environment variables (``SOURCES__EXACT_ONLINE__CLIENT_ID``), in
+``.dlt/secrets.toml`` or in ``.dlt/config.toml``. Only these sections are read: a stray ``REGION`` or ``BASE_URL`` in
+the environment of a container never decides where a token is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dlt
+import platformdirs
+import sqlalchemy
+
+from exact_source import setting_values as values
+from exact_source.errors import ConfigurationError, UnknownName
+from exact_source.setting_values import HOSTS, Parser, Secret, UnusableValue
+
+SECTIONS = ("sources", "exact_online")
+DEFAULT_CONNECTION = "default"
+DEFAULT_REGION = "nl"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The app's own identity, present and well-formed."""
+
+    client_id: str
+    client_secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one connection, checked. Secrets show as ``***``.
+
+    region: country site, see ``HOSTS``. base_url: host to call, instead of the region's (tests, proxies).
+    client_id, client_secret: the app. redirect_uri: exactly as registered with the app; https, or this machine.
+    token_store: SQLAlchemy URL. encryption_key: Fernet keys, the first one encrypts. plain_tokens: no encryption.
+    divisions, entities: what to read; None is all divisions of the consent, the default entities.
+    start_date: rows changed before this day are not read. modified_overlap: seconds read again behind a bookmark.
+    daily_reserve: calls of each division's day left to others. max_workers: divisions read at the same time.
+    timeout: seconds that one answer may take.
+    """
+
+    connection: str
+    region: str
+    base_url: str
+    client_id: str | None
+    client_secret: Secret | None
+    redirect_uri: str | None
+    token_store: Secret
+    encryption_key: tuple[Secret, ...]
+    plain_tokens: bool
+    divisions: tuple[int, ...] | None
+    entities: tuple[str, ...] | None
+    start_date: date | None
+    modified_overlap: int
+    daily_reserve: int
+    max_workers: int
+    timeout: int
+
+    @property
+    def connect_command(self) -> str:
+        """What a person runs to give consent for this connection."""
+        return connect_command(self.connection)
+
+
+PARSERS: dict[str, Parser] = {
+    "region": values.region,
+    "base_url": values.base_url,
+    "client_id": values.client_id,
+    "client_secret": values.secret,
+    "redirect_uri": values.redirect_uri,
+    "token_store": values.store_url,
+    "encryption_key": values.fernet_keys,
+    "plain_tokens": values.switch,
+    "divisions": values.division_codes,
+    "entities": values.names,
+    "start_date": values.day,
+    "modified_overlap": values.whole(0, 30 * 86_400),
+    "daily_reserve": values.whole(0, 1_000_000),
+    "max_workers": values.whole(1, 64),
+    "timeout": values.whole(1, 3_600),
+}
+DEFAULTS: dict[str, Any] = {
+    "region": DEFAULT_REGION,
+    "encryption_key": (),
+    "plain_tokens": False,
+    "modified_overlap": 300,
+    "daily_reserve": 0,
+    "max_workers": 4,
+    "timeout": 120,
+}
+# Refused in config.toml, which people commit.
+SECRETS = frozenset({"client_secret", "encryption_key"})
+# Never shown: a store URL may hold a password.
+HIDDEN = SECRETS | {"token_store"}
+
+
+def connect_command(connection: str) -> str:
+    return f"exact-source connect --connection {connection}"
+
+
+def data_folder() -> Path:
+    """The user's own folder for this product; made, with mode 0700, by whoever writes there first."""
+    return Path(platformdirs.user_data_dir("exact-source", appauthor=False))
+
+
+def load_settings(connection: str = DEFAULT_CONNECTION, **overrides: object) -> Settings:
+    """Finds and checks every setting of ``connection``; an override of None counts as not given.
+
+    Raises ConfigurationError naming the setting, its value unless secret, and the cure. The app's credentials may still
+    be absent: ``require_credentials`` demands them.
+    """
+    check_name(connection)
+    unknown = sorted(overrides.keys() - PARSERS.keys())
+    if unknown:
+        raise UnknownName(f"there is no setting {unknown[0]!r}; there are {', '.join(PARSERS)}")
+    found = {name: _find(connection, name, overrides.get(name)) for name in PARSERS}
+    return Settings(connection=connection, **_completed(found))
+
+
+def check_name(connection: str) -> None:
+    """Names are file names and parts of environment variables as well."""
+    is_plain = connection.replace("-", "").replace("_", "").isalnum() and connection.isascii()
+    if not is_plain or connection != connection.lower() or not connection[0].isalnum() or len(connection) > 63:
+        raise ConfigurationError(
+            f"{connection[:80]!r} is not a usable name of a connection; use lower-case letters, digits, - and _"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A checked value and how near to the caller it stood: 0 argument, 1 connection, 2 default."""
+
+    value: Any
+    level: int
+
+
+def _find(connection: str, name: str, override: object) -> _Found | None:
+    if not _is_blank(override):
+        return _Found(_parsed(name, override, f"argument {name}", ""), 0)
+    # An environment variable cannot hold a dash: a connection's dash may be written as an underscore.
+    own = dict.fromkeys(("connections." + connection, "connections." + connection.replace("-", "_")))
+    places = [(1, ".".join((*SECTIONS, place, name))) for place in own] + [(2, ".".join((*SECTIONS, name)))]
+    for level, path in places:
+        value = _look_up(path, name)
+        if not _is_blank(value):
+            return _Found(_parsed(name, value, path, _place(path)), level)
+    return None
+
+
+def _look_up(path: str, name: str) -> object:
+    try:
+        # What dlt finds as a secret stays out of its trace.
+        value: object = dlt.secrets.get(path) if name in HIDDEN else dlt.config.get(path)
+        exposed: object = dlt.config.get(path) if name in HIDDEN and value is None else None
+    except Exception as error:
+        # dlt's own words may repeat the value or the line of the file, so only the kind of error is told.
+        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}){_place(path)}") from None
+    if exposed is not None and (name in SECRETS or values.has_password(exposed)):
+        raise ConfigurationError(f"{path} is a secret and stands in config.toml; move it to .dlt/secrets.toml")
+    return exposed if value is None else value
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _parsed(name: str, value: object, path: str, place: str) -> Any:
+    try:
+        return PARSERS[name](value)
+    except UnusableValue as why:
+        # A malformed client id may well be the client secret in the wrong place.
+        shown = "" if name in HIDDEN or name == "client_id" or "@" in str(value) else f" = {value!r}"
+        kind = UnknownName if name == "region" else ConfigurationError
+        raise kind(f"{path}{shown} {why}{place}") from None
+
+
+def _place(path: str) -> str:
+    section, _, key = path.rpartition(".")
+    return f"; written as {key} under [{section}] in .dlt/*.toml or as the environment variable {_variable(path)}"
+
+
+def _variable(path: str) -> str:
+    return path.upper().replace(".", "__")
+
+
+def _completed(found: dict[str, _Found | None]) -> dict[str, Any]:
+    """The values with defaults filled in. Of region and base_url, the one nearer to the caller decides the host."""
+    known = {name: DEFAULTS.get(name) if one is None else one.value for name, one in found.items()}
+    region, base_url = found["region"], found["base_url"]
+    if base_url is None or (region is not None and region.level < base_url.level):
+        known["base_url"] = HOSTS[str(known["region"])]
+    known["token_store"] = known["token_store"] or Secret(_default_store())
+    return known
+
+
+def _default_store() -> str:
+    url = sqlalchemy.URL.create("sqlite", database=str(data_folder() / "tokens.db"))
+    return url.render_as_string(hide_password=False)
+
+
+def require_credentials(settings: Settings) -> Credentials:
+    """The app's client id and secret, or a ConfigurationError that says where to write them."""
+    if settings.client_id is None:
+        raise _missing("client_id", "the client id of your app, from the Exact App Center")
+    if settings.client_secret is None:
+        raise _missing("client_secret", "the client secret of your app, from the Exact App Center")
+    return Credentials(settings.client_id, settings.client_secret)
+
+
+def require_redirect_uri(settings: Settings) -> str:
+    """The registered redirect URI, or a ConfigurationError that says where to write it."""
+    if settings.redirect_uri is None:
+        raise _missing("redirect_uri", "the redirect URI exactly as registered with your app")
+    return settings.redirect_uri
+
+
+def _missing(name: str, what: str) -> ConfigurationError:
+    path = ".".join((*SECTIONS, name))
+    return ConfigurationError(
+        f"{path} is missing: {what}. Write it under [{'.'.join(SECTIONS)}] in .dlt/secrets.toml,"
+        f" or set the environment variable {_variable(path)}"
+    )

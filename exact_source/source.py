@@ -1,0 +1,223 @@
+"""The dlt source: ``exact_online()`` and the opening of a connection it needs when it is read.
+
+Calling ``exact_online()`` touches neither network nor secrets; both wait for the first row that somebody asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dlt
+import httpx
+from dlt.extract import DltSource
+
+from exact_source import catalogue, resources, tables
+from exact_source.auth import Authorizer
+from exact_source.catalogue import Entity, FeedKind
+from exact_source.client import Client
+from exact_source.clock import Clock, SystemClock
+from exact_source.cursors import Window
+from exact_source.errors import ConfigurationError, ExactError, Forbidden, UnknownName
+from exact_source.events import Listener, ignore
+from exact_source.extraction import Extraction, Options, Session
+from exact_source.odata import path_and_query
+from exact_source.settings import load_settings
+from exact_source.tables import Decimals, Row
+from exact_source.tokens import TokenStore
+from exact_source.connections import Connection
+
+DIVISIONS = catalogue.endpoint("system/Divisions")
+INACTIVE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a source runs in, beyond its settings: time, the way out, who listens, and a limit on calls.
+
+    ``overrides`` are settings given by hand, such as ``base_url`` or ``token_store``.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    transport: httpx.BaseTransport | None = None
+    listener: Listener = ignore
+    max_calls: int | None = None
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+
+def exact_online(
+    connection: str = "default",
+    *,
+    divisions: Sequence[int] | None = None,
+    entities: Sequence[str] | None = None,
+    start_date: str | date | None = None,
+    full_refresh: bool | Sequence[str] = False,
+    feeds: Mapping[str, FeedKind] | None = None,
+    windows: Mapping[str, Window] | None = None,
+    decimals: Decimals = "exact",
+    surroundings: Surroundings | None = None,
+) -> DltSource:
+    """Exact Online as a dlt source: one resource per entity, all divisions of a connection.
+
+    Args:
+        connection: Name under which ``exact-source connect`` stored the consent.
+        divisions: Division codes to read; by default those of the settings, else every division of the consent.
+        entities: Names or aliases of entities, see ``exact-source entities``; by default the default set.
+        start_date: Rows changed before this day are left out where Exact can tell (``YYYY-MM-DD``).
+        full_refresh: True, or names of entities: read everything again and drop what no longer exists.
+        feeds: Force a feed per entity, such as ``{"accounts": "bulk"}``.
+        windows: Read an entity in date windows: ``{"financial_transactions": Window("Date", date(2024, 1, 1))}``.
+        decimals: ``exact`` for decimal(38, 9), ``double`` for floating point.
+        surroundings: Clock, transport, listener and overrides of settings; for tests and embedding.
+
+    Raises ConfigurationError for a name that does not exist. Errors of reading are raised when the source is extracted;
+    an entity or division that fails does not stop the others, see ``extraction_of(source).outcomes``.
+    """
+    chosen = chosen_entities(entities)
+    around = surroundings or Surroundings()
+    options = Options(
+        start=_day(start_date),
+        decimals=decimals,
+        feeds=_by_name(feeds or {}),
+        windows=_by_name(windows or {}),
+        full_refresh=frozenset(_refreshed(full_refresh, chosen)),
+    )
+    check(chosen, options)
+    extraction = Extraction(lambda: open_session(connection, around, divisions), options, around.listener)
+
+    @dlt.source(name="exact_online", section="exact_online")
+    def exact_online_source() -> Any:
+        return [resources.resource(entity, extraction) for entity in chosen]
+
+    source = exact_online_source()
+    source.extraction = extraction
+    return source
+
+
+def extraction_of(source: DltSource) -> Extraction:
+    """The extraction behind a source of ``exact_online()``: its outcomes tell how each entity and division went."""
+    found = getattr(source, "extraction", None)
+    if not isinstance(found, Extraction):
+        raise ConfigurationError("this source was not made by exact_online()")
+    return found
+
+
+def chosen_entities(names: Sequence[str] | None) -> tuple[Entity, ...]:
+    """The entities by name or alias, in the order of the catalogue and once each; the default set for None."""
+    if not names:
+        return tuple(entity for entity in catalogue.entities() if entity.is_default)
+    asked = {_entity(name).name for name in names}
+    return tuple(entity for entity in catalogue.entities() if entity.name in asked)
+
+
+def _entity(name: str) -> Entity:
+    try:
+        return catalogue.entity(name)
+    except KeyError:
+        raise UnknownName(f"there is no entity {name!r}; `exact-source entities --all` lists them") from None
+
+
+def _by_name(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {_entity(name).name: value for name, value in chosen.items()}
+
+
+def _refreshed(full_refresh: bool | Sequence[str], chosen: Iterable[Entity]) -> Iterable[str]:
+    if isinstance(full_refresh, bool):
+        return [entity.name for entity in chosen] if full_refresh else []
+    return [_entity(name).name for name in full_refresh]
+
+
+def _day(value: str | date | None) -> date | None:
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ConfigurationError(f"start date {value!r} is not a date; write it as 2024-01-31") from None
+
+
+def check(chosen: Iterable[Entity], options: Options) -> None:
+    """Raises ConfigurationError when a feed or window is asked of an entity that has none."""
+    for entity in chosen:
+        kind = options.feeds.get(entity.name)
+        kinds = [feed.kind for feed in entity.feeds]
+        if kind is not None and kind not in kinds:
+            raise ConfigurationError(f"{entity.name} has no feed {kind!r}; it has {', '.join(kinds)}")
+        if entity.name in options.windows and "single" not in kinds:
+            raise ConfigurationError(f"{entity.name} has no feed `single`, which date windows need")
+
+
+def open_session(connection: str, around: Surroundings, divisions: Sequence[int] | None) -> Session:
+    """Opens the connection and asks which divisions there are: one call, or one per 60 divisions."""
+    settings = load_settings(connection, divisions=divisions, **around.overrides)
+    store = TokenStore.from_settings(settings)
+    tokens = Authorizer(settings, store, around.clock, around.transport)
+    tokens.access_token()
+    client = Client(
+        settings.base_url,
+        tokens,
+        around.clock,
+        transport=around.transport,
+        listener=around.listener,
+        max_calls=around.max_calls,
+        daily_reserve=settings.daily_reserve,
+        timeout=settings.timeout,
+    )
+    wanted = settings.divisions or ()
+    home, listing = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
+    codes, absent = _divisions(listing, wanted)
+    return Session(client, codes, home, listing, client.calls, absent)
+
+
+def _known_divisions(connection: Connection | None) -> list[int]:
+    """The divisions seen when consent was given, the user's current one first."""
+    identity = connection.identity if connection else None
+    if identity is None:
+        return []
+    current = [identity.current_division] if identity.current_division else []
+    return current + [division.code for division in identity.divisions]
+
+
+def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row]]:
+    """The division list, asked through the first division that lets us: a list needs a division in its URL (§10)."""
+    refusal: ExactError = UnknownName(
+        "no division is known to ask Exact through; run `exact-source connect`, or set divisions"
+    )
+    for code in dict.fromkeys(candidates):
+        try:
+            return code, _all_divisions(client, code)
+        except Forbidden as error:
+            refusal = error
+    raise refusal
+
+
+def _all_divisions(client: Client, code: int) -> list[Row]:
+    select = [member.name for member in DIVISIONS.fields]
+    link: str | None = path_and_query(DIVISIONS.path, division=code, select=select)
+    rows: list[Row] = []
+    while link:
+        page, _ = client.get(link, lambda body: tables.read_page(DIVISIONS, body), division=code)
+        rows += page.rows
+        link = page.next_link
+    return rows
+
+
+def _divisions(listing: list[Row], wanted: Sequence[int]) -> tuple[tuple[int, ...], dict[int, ExactError]]:
+    """The codes to read, and those asked for that the consent does not hold."""
+    known = {row.Code: row for row in listing}
+    if not wanted:
+        return tuple(code for code, row in known.items() if _is_readable(row)), {}
+    absent: dict[int, ExactError] = {
+        code: UnknownName(
+            f"division {code} is not in this consent; it holds {', '.join(str(one) for one in sorted(known))}. "
+            "Leave it out, or connect again and choose it"
+        )
+        for code in wanted
+        if code not in known
+    }
+    return tuple(dict.fromkeys(wanted)), absent
+
+
+def _is_readable(row: Row) -> bool:
+    """Not an inactive or blocked division: asking those again and again counts as abuse (§12.22)."""
+    return row.Status != INACTIVE and not row.BlockingStatus
