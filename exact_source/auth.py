@@ -10,13 +10,13 @@ import httpx
 
 from exact_source import refusals
 from exact_source.clock import Clock
+from exact_source.connections import REFRESH_AFTER, Connection, Identity
 from exact_source.errors import Busy
 from exact_source.host import Answer, ExactHost
 from exact_source.renewal import Renewal, Step, no_step
 from exact_source.settings import Settings, require_credentials
 from exact_source.token_answers import says_expired
 from exact_source.tokens import TokenStore
-from exact_source.connections import REFRESH_AFTER, Connection, Identity
 
 CODE_LIFE = timedelta(minutes=3)  # §2.1
 
@@ -38,8 +38,8 @@ class Authorizer:
         self.settings = settings
         self.store = store
         self._clock = clock
-        self._host = ExactHost(settings.base_url, clock, transport)
-        self._renewal = Renewal(settings, store, clock, self._host, on_step)
+        self.host = ExactHost(settings.base_url, clock, transport)
+        self._renewal = Renewal(settings, store, clock, self.host, on_step)
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +48,7 @@ class Authorizer:
         self.close()
 
     def close(self) -> None:
-        self._host.close()
+        self.host.close()
 
     def access_token(self) -> str:
         """A token that Exact accepts now, renewed when it is time.
@@ -91,7 +91,7 @@ class Authorizer:
 
     def get(self, url: str) -> Answer:
         """One GET on the connection's host, for what has to be known right after consent. Data is the client's."""
-        return self._host.get(url, self.access_token())
+        return self.host.get(url, self.access_token())
 
     def remember(self, identity: Identity) -> Connection:
         """Stores who gave consent and for which divisions."""

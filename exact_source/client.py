@@ -147,7 +147,7 @@ class Client:
         Raises an ExactError: Paused when a quota says stop, Retryable when patience ran out, Rejected when Exact
         refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
         """
-        attempt = _Attempt(self._absolute(link), division)
+        attempt = _Attempt(self.absolute(link), division)
         lane = self._lane(division)
         with lane.lock:
             while True:
@@ -179,10 +179,16 @@ class Client:
         with self._count:
             return self._lanes[division]
 
-    def _absolute(self, link: str) -> str:
+    def absolute(self, link: str) -> str:
+        """The URL to ask. Raises Unreadable when it is none or belongs to another host, before anything is sent."""
         if link.startswith("/"):
             link = self.base_url + link
-        if odata.origin(link) != odata.origin(self.base_url):
+        try:
+            httpx.URL(link)
+            is_ours = odata.origin(link) == odata.origin(self.base_url)
+        except (ValueError, httpx.InvalidURL):
+            raise Unreadable("Exact's answer holds a link that is no URL; it was not followed") from None
+        if not is_ours:
             raise Unreadable(
                 f"Exact's answer links to another host ({urlsplit(link).hostname}); "
                 f"only {urlsplit(self.base_url).hostname} gets the token, so the link was not followed"
@@ -219,6 +225,8 @@ class Client:
             wait = lane.quota.minute_wait(self._clock.now())
             if wait > 0:
                 self._wait(attempt, wait, "minute limit")
+            if self._stopped.is_set():
+                raise CallBudgetSpent("the run was stopped")
         with self._count:
             if self._max_calls is not None and self._calls >= self._max_calls:
                 raise CallBudgetSpent(
@@ -238,7 +246,7 @@ class Client:
                 f"Exact keeps answering 429 on {_path(attempt)}; it may be blocked for an hour after too many "
                 "errors, or other users of the app use up the quota. Run again in an hour"
             )
-        if quota.minute_wait(now) == 0.0:
+        if attempt.division is None or quota.minute_wait(now) == 0.0:
             self._wait(attempt, limits.to_next_minute(now + quota.skew), "HTTP 429")
 
     def _unauthorized(self, attempt: _Attempt, told: str) -> None:

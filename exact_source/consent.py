@@ -1,33 +1,25 @@
 """Asking a person for consent: the URL to open, the answer that comes back, and the trade for a token.
 
-The state is good for one answer. The answer arrives on a port of this machine, or is pasted by the person.
+The state is good for one answer, which arrives through ``loopback`` or is pasted by the person.
 """
 
 from __future__ import annotations
 
-import queue
 import secrets
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from urllib.parse import unquote, urlencode
 
 from exact_source.auth import Authorizer
 from exact_source.clock import Clock
-from exact_source.connections import Division
-from exact_source.errors import ConfigurationError, ConsentWithdrawn, ExactError
-from exact_source.identity import who_and_where
+from exact_source.connections import Division, Identity
+from exact_source.errors import ConfigurationError, ConsentWithdrawn, ExactError, Forbidden
+from exact_source.identity import divisions, who
 from exact_source.refusals import cure
-from exact_source.setting_values import is_loopback
 from exact_source.settings import Settings, require_credentials, require_redirect_uri
 
 AUTHORIZE_PATH = "/api/oauth2/auth"
-WAIT_SECONDS = 300.0  # for a person to log in and choose; the three minutes of the code only begin after that
-POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +74,10 @@ class Question:
         self.url = authorize_url(settings, self._state or "", self.redirect_uri)
 
     def answered(self, redirected: str) -> Code:
-        """The code in the URL that Exact redirected to. Raises ConfigurationError for a text or state that is not the
-        answer to this question, and ConsentWithdrawn when the person said no."""
+        """The code in the URL that Exact redirected to.
+
+        Raises ConfigurationError for what is not the answer to this question, ConsentWithdrawn when the person said no.
+        """
         with self._lock:
             code = parse_pasted(redirected, self._state, self._name)
             self._state = None
@@ -108,7 +102,9 @@ def parse_pasted(text: str, state: str | None, connection: str = "default") -> s
     if "error" in values:
         return None
     if not values.get("code"):
-        raise ConfigurationError("the address holds no code; paste the whole address that the browser shows after consent")
+        raise ConfigurationError(
+            "the address holds no code; paste the whole address that the browser shows after consent"
+        )
     return values["code"]
 
 
@@ -120,55 +116,38 @@ def _query(text: str) -> dict[str, str]:
     return {unquote(name): unquote(value) for name, _, value in pairs}
 
 
-class LoopbackReceiver:
-    """Listens on the address of a redirect URI on this machine, until the answer to one question has come.
+def connect(authorizer: Authorizer, code: Code, redirect_uri: str) -> Connected:
+    """Trades ``code`` for a token, stores that first of all, then asks and stores who gave it and for which divisions.
 
-    A redirect URI without a port gets a free one. Use as a context manager: ``question`` is what to ask.
+    What fails after the token is stored becomes a ``warning``, for a second consent would not mend it.
     """
+    authorizer.exchange(code.value, redirect_uri, code.received_at)
+    identity, warning = _asked(authorizer)
+    authorizer.remember(identity)
+    return Connected(
+        connection=authorizer.settings.connection,
+        user_name=identity.user_name,
+        full_name=identity.full_name,
+        email=identity.email,
+        divisions=identity.divisions,
+        warning=warning,
+    )
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        parts = urlsplit(require_redirect_uri(settings))
-        if parts.scheme != "http" or not is_loopback(parts.hostname):
-            raise ConfigurationError(
-                f"redirect_uri {settings.redirect_uri!r} does not lead to this machine over http, so the answer cannot be"
-                " received here; use `exact-source connect --paste`"
-            )
-        host = "127.0.0.1" if parts.hostname == "localhost" else str(parts.hostname)
-        try:
-            self._server = _Server((host, parts.port or 0), _Visit)
-        except OSError as error:
-            raise ConfigurationError(
-                f"port {parts.port} of this machine is not free for the answer ({type(error).__name__}); stop the program"
-                " that uses it, or use `exact-source connect --paste`"
-            ) from None
-        netloc = parts.netloc if parts.port else f"{parts.netloc.rstrip(':')}:{self._server.server_port}"
-        redirect_uri = urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
-        self.question = Question(settings, clock, redirect_uri)
-        self._server.path, self._server.question = parts.path or "/", self.question
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def wait(self, seconds: float = WAIT_SECONDS) -> Code:
-        """The code, when the browser has brought it; ConsentWithdrawn when the person said no or took too long."""
-        until = self._clock.now() + timedelta(seconds=seconds)
-        while self._clock.now() < until:
-            try:
-                answer = self._server.answers.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if isinstance(answer, ExactError):
-                raise answer
-            return answer
-        raise ConsentWithdrawn(
-            f"nobody gave consent within {seconds:.0f} seconds; {cure(self._settings.connection)} again"
+def _asked(authorizer: Authorizer) -> tuple[Identity, str | None]:
+    try:
+        identity = who(authorizer)
+    except ExactError as error:
+        return Identity(), f"the token is stored, but Exact did not say who gave consent: {error}"
+    configured = authorizer.settings.divisions or ()
+    codes = [identity.current_division] if identity.current_division else []
+    try:
+        return replace(identity, divisions=divisions(authorizer, [*codes, *configured])), None
+    except Forbidden:
+        return identity, (
+            f"the token is stored, but the consent does not include division {identity.current_division}, which the"
+            " user opened last, and the list of divisions has to be asked through one that it includes: write its code"
+            " in the setting divisions under [sources.exact_online], or connect again and choose that division too"
         )
+    except ExactError as error:
+        return identity, f"the token is stored, but the divisions could not be listed: {error}"

@@ -136,8 +136,8 @@ def after_reading(plan: Plan, bookmark: Bookmark | None, highest: datetime | Non
     if plan.cursor == "snapshot":
         return Bookmark(plan.feed.kind, plan.cursor)
     if highest is None:
-        return bookmark or Bookmark(plan.feed.kind, plan.cursor)
-    reached = min(highest, began)
+        return Bookmark(plan.feed.kind, plan.cursor, modified=bookmark.modified if bookmark else None)
+    reached = max(min(highest, began), odata.EARLIEST)
     if began - reached < SETTLED_AFTER:
         reached -= plan.overlap
     since = odata.before_repeat(reached).isoformat(timespec="milliseconds")
@@ -171,8 +171,10 @@ def window_filter(window: Window, start: date, until: date) -> str:
     return f"{window.field} ge {odata.instant(start)} and {window.field} lt {odata.instant(until)}"
 
 
-def after_window(plan: Plan, span: tuple[date, date, WindowState]) -> Bookmark:
-    """A finished window is not read again; an open one is, from its start."""
+def after_window(plan: Plan, bookmark: Bookmark | None, span: tuple[date, date, WindowState]) -> Bookmark:
+    """A finished window is not read again; the first open one is, from its start, and so are all after it."""
     start, until, state = span
-    reached = until if state == "finished" else start
-    return Bookmark(plan.feed.kind, plan.cursor, window=reached.isoformat())
+    if state == "finished":
+        return Bookmark(plan.feed.kind, plan.cursor, window=until.isoformat())
+    known = bookmark.window if bookmark else None
+    return Bookmark(plan.feed.kind, plan.cursor, window=known or start.isoformat())

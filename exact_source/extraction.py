@@ -99,6 +99,7 @@ class _Job:
     known: list[Row] | None = None
     calls: int = 0
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    after: dict[str, str | None] = field(default_factory=dict)
     spools: dict[str, Spool] = field(default_factory=lambda: defaultdict(Spool))
 
     @property
@@ -145,7 +146,7 @@ class Extraction:
         """The next rows of an entity, None when there are none yet. Raises Finished after the last."""
         self._start()
         with self._changed:
-            if not self._ready[name] and self._unfinished[name]:
+            if self._unfinished[name] and not any(self._ready.values()):
                 self._changed.wait(PATIENCE)
             if self._ready[name]:
                 delivery = self._ready[name].popleft()
@@ -179,10 +180,11 @@ class Extraction:
         ours = [(entity, marks) for entity, marks in wanted.values() if entity.is_per_division]
         for code in session.divisions:
             jobs += self._jobs(code, ours)
-        for job in jobs:
-            self._queues[job.division].append(job)
-            for share in job.shares:
-                self._unfinished[share.entity.name] += 1
+        with self._changed:
+            for job in jobs:
+                self._queues[job.division].append(job)
+                for share in job.shares:
+                    self._unfinished[share.entity.name] += 1
         for code in {job.division for job in jobs}:
             self._employ(session.client, code)
 
@@ -267,6 +269,9 @@ class Extraction:
             error = failure
         except Exception as failure:  # a defect of ours must not stop the other divisions; it is told in the report
             error = ExactError(f"internal error while reading {job.shares[0].entity.name}: {failure!r}")
+        finally:
+            for spool in job.spools.values():
+                spool.close()
         job.calls += client.calls_of(job.division) - calls
         if isinstance(error, ReconnectRequired):
             self._fatal = error
@@ -291,7 +296,8 @@ class Extraction:
             for share in reversed(job.shares):
                 share.plan = self._plan(share.entity, self._others(share)[0])
                 share.bookmark, share.replaces = None, share.replaces or share.plan.cursor == "snapshot"
-                self._queues[job.division].appendleft(_Job(job.division, [share], dict(job.before), calls=job.calls))
+                calls = job.calls if share is job.shares[0] else 0
+                self._queues[job.division].appendleft(_Job(job.division, [share], dict(job.before), calls=calls))
         return True
 
     def _others(self, share: Share) -> tuple[Feed, ...]:
@@ -302,10 +308,9 @@ class Extraction:
 
     def _deliver(self, job: _Job, portion: Portion) -> None:
         share = portion.share
-        job.rows[share.entity.name] += len(portion.rows)
         table = self._table(share, portion.rows, job.label) if portion.rows else None
         if not share.replaces:
-            self._put(share.entity.name, Delivery(job.label, table, portion.bookmark))
+            self._hand_over(job, share, Delivery(job.label, table, portion.bookmark))
         elif table is not None:
             job.spools[share.entity.name].add(table)
 
@@ -314,8 +319,15 @@ class Extraction:
         for share in job.shares:
             if share.replaces:
                 for table in job.spools[share.entity.name].tables(self.options.batch_rows):
-                    self._put(share.entity.name, Delivery(job.label, table, None))
-                self._put(share.entity.name, Delivery(job.label, None, share.bookmark))
+                    self._hand_over(job, share, Delivery(job.label, table, None))
+                self._hand_over(job, share, Delivery(job.label, None, share.bookmark))
+
+    def _hand_over(self, job: _Job, share: Share, delivery: Delivery) -> None:
+        name = share.entity.name
+        job.rows[name] += delivery.table.num_rows if delivery.table is not None else 0
+        if delivery.bookmark is not None:
+            job.after[name] = delivery.bookmark.position
+        self._put(name, delivery)
 
     def _table(self, share: Share, rows: list[Row], division: int | None) -> pa.Table:
         self._listener(PageRead(division, share.entity.name, len(rows)))
@@ -342,7 +354,7 @@ class Extraction:
             calls=calls,
             seconds=seconds,
             before=job.before[name],
-            after=share.bookmark.position if share.bookmark else None,
+            after=job.after.get(name, job.before[name]),
             status=status,
             error=error,
         )

@@ -35,7 +35,9 @@ def divisions(authorizer: Authorizer, through: Sequence[int]) -> tuple[Division,
     A division has to be named in the URL, and the one the user last opened may lie outside the consent (§10): that
     gives Forbidden, which is raised when none of them will do.
     """
-    refusal: ExactError = Unreadable("Exact did not say which division is the user's; name one in the setting divisions")
+    refusal: ExactError = Unreadable(
+        "Exact did not say which division is the user's; name one in the setting divisions"
+    )
     for code in dict.fromkeys(through):
         try:
             return tuple(_listed(authorizer, code))
@@ -45,9 +47,54 @@ def divisions(authorizer: Authorizer, through: Sequence[int]) -> tuple[Division,
 
 
 def _listed(authorizer: Authorizer, code: int) -> Iterator[Division]:
-    link: str | None = odata.path_and_query("system/Divisions", division=code, select=MEMBERS)
+    link: str | None = odata.path_and_query("{division}/system/Divisions", division=code, select=MEMBERS)
     seen = set[str]()
     while link is not None and link not in seen and len(seen) < LONGEST_LIST:
         seen.add(link)
         rows, link = _page(authorizer, link)
         yield from (_division(row) for row in rows if _number(row, "Code") is not None)
+
+
+def _division(row: Mapping[str, Any]) -> Division:
+    code = _number(row, "Code")
+    return Division(
+        code=code or 0,
+        description=_text(row, "Description") or "",
+        country=_text(row, "Country"),
+        currency=_text(row, "Currency"),
+        status=_number(row, "Status"),
+        blocking_status=_number(row, "BlockingStatus"),
+        customer=_text(row, "CustomerName"),
+    )
+
+
+def _page(authorizer: Authorizer, url: str) -> tuple[list[Mapping[str, Any]], str | None]:
+    where = url.partition("?")[0]
+    answer = authorizer.get(url)
+    error = responses.failure(answer.status, answer.headers, answer.body, where)
+    if error is not None:
+        raise error
+    try:
+        d = json.loads(answer.body.decode("utf-8-sig"))["d"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise Unreadable(f"the answer to {where} is not what Exact's API gives; run again later") from None
+    return _rows(d), d.get("__next") if isinstance(d, dict) else None
+
+
+def _rows(d: object) -> list[Mapping[str, Any]]:
+    """All three shapes of ``d`` (§4.3): an array, an object with results, one object."""
+    listed = d.get("results", [d]) if isinstance(d, dict) else d
+    return [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
+
+
+def _text(row: Mapping[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _number(row: Mapping[str, Any], name: str) -> int | None:
+    value = row.get(name)
+    is_number = (
+        isinstance(value, int | str) and not isinstance(value, bool) and str(value).strip().lstrip("-").isdecimal()
+    )
+    return int(value) if isinstance(value, int | str) and is_number else None

@@ -6,6 +6,7 @@ only the family of headers that was breached; limits differ between apps, so not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,9 @@ from email.utils import parsedate_to_datetime
 MINUTE = 60.0
 # A clock is never set to the millisecond: this much is waited beyond a reset.
 MARGIN = 0.25
+# A clock that is further off than this is no clock.
+LARGEST_SKEW = timedelta(days=3650)
+_WHOLE = re.compile(r"\s*-?[0-9]{1,18}\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,7 @@ def _allowance(headers: Mapping[str, str], prefix: str) -> Allowance | None:
 
 
 def _number(text: str | None) -> int | None:
-    if text is None or not text.strip().lstrip("-").isdecimal():
-        return None
-    return int(text) if len(text) < 20 else None
+    return int(text) if text is not None and _WHOLE.fullmatch(text) else None
 
 
 def _epoch(milliseconds: int | None) -> datetime | None:
@@ -98,7 +100,7 @@ def _epoch(milliseconds: int | None) -> datetime | None:
 def _skew(headers: Mapping[str, str], at: datetime) -> timedelta:
     """How far the service's clock is ahead of ours; small differences are the header's own whole seconds."""
     server = server_time(headers)
-    if server is None or abs(server - at) < timedelta(seconds=2):
+    if server is None or not timedelta(seconds=2) <= abs(server - at) <= LARGEST_SKEW:
         return timedelta(0)
     return server - at
 
@@ -109,6 +111,7 @@ def server_time(headers: Mapping[str, str]) -> datetime | None:
     if not text:
         return None
     try:
-        return parsedate_to_datetime(text).astimezone(UTC)
+        moment = parsedate_to_datetime(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -27,7 +27,7 @@ PLACEABLE = frozenset(
     GoodsDeliveries GoodsDeliveryLines SalesOrderHeaders SalesOrderLines Subscriptions SubscriptionLines
     """.split()
 )
-MOST_DROPPED = 10  # members left out of $select before the endpoint is given up
+MOST_DROPPED = 4  # members left out of $select before the endpoint is given up; more 4xx would lock it (§3.4)
 
 
 @dataclass(slots=True)
@@ -85,6 +85,8 @@ class Reading:
         start = cursors.lowest(share.bookmark for share in self.shares)
         if start is None and plan.start:
             start = self._placed(plan)
+            # A share that has been read before goes on from where it stood, whatever the start date.
+            start = cursors.lowest([start, *(share.bookmark for share in self.shares if share.bookmark)])
         highest, is_ascending = (start.rowversion or 0) if start else 0, True
         try:
             for page, _ in self._pages(cursors.where(plan, start)):
@@ -170,20 +172,25 @@ class Reading:
             for page, _ in self._pages(cursors.window_filter(window, span[0], span[1])):
                 share.rows += page.rows
             rows, share.rows = share.rows, []
-            share.bookmark = cursors.after_window(share.plan, span)
+            share.bookmark = cursors.after_window(share.plan, share.bookmark, span)
             yield Portion(share, rows, share.bookmark)
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
     def _pages(self, where: str | None, resume: str | None = None) -> Iterator[tuple[Page, Answer]]:
         page, answer = self._resumed(resume, where) if resume else self._first(where)
-        yield page, answer
         while page.next_link:
-            if page.next_link in self.seen:
-                raise Unreadable(f"the pages of {self.endpoint.path} link in a circle; nothing after that was read")
-            self.seen.add(page.next_link)
-            page, answer = self._get(page.next_link, self.endpoint)
+            self._check(page.next_link)
             yield page, answer
+            page, answer = self._get(page.next_link, self.endpoint)
+        yield page, answer
+
+    def _check(self, link: str) -> None:
+        """Judges a link before its page counts as read, so that a bad one is never what a later run goes on with."""
+        self.client.absolute(link)
+        if link in self.seen:
+            raise Unreadable(f"the pages of {self.endpoint.path} link in a circle; nothing after that was read")
+        self.seen.add(link)
 
     def _resumed(self, resume: str, where: str | None) -> tuple[Page, Answer]:
         """The page a former run stopped at; if Exact no longer knows the link, the question from the start."""
@@ -199,12 +206,15 @@ class Reading:
                 return self._get(self._question(where), self.endpoint)
             except BadQuery as error:
                 member = responses.missing_member(error)
-                if member and self.endpoint.has(member) and len(self.dropped) < MOST_DROPPED:
+                if member and self._may_drop(member):
                     self.dropped.add(member)
                 elif where is None and responses.wants_filter(error) and self.endpoint.has("Modified"):
                     where = f"Modified ge {odata.instant(odata.EARLIEST)}"
                 else:
                     raise
+
+    def _may_drop(self, member: str) -> bool:
+        return self.endpoint.has(member) and member not in self.dropped and len(self.dropped) < MOST_DROPPED
 
     def _question(self, where: str | None) -> str:
         select = [member.name for member in self.endpoint.fields if member.name not in self.dropped]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from exact_source.connections import CALLS_PER_DAY, REFRESH_LIFE, Connection, Intent, Loss
 from exact_source.errors import (
     Busy,
     ConfigurationError,
@@ -19,7 +20,6 @@ from exact_source.errors import (
     Unreachable,
 )
 from exact_source.settings import Settings, connect_command
-from exact_source.connections import CALLS_PER_DAY, REFRESH_LIFE, Connection, Intent, Loss
 
 KINDS: dict[str, type[ReconnectRequired]] = {
     kind.__name__: kind for kind in (RotationInterrupted, TokenExpired, TokenRotatedElsewhere, ConsentWithdrawn)
@@ -113,7 +113,7 @@ def other_host(settings: Settings, host: str) -> ConfigurationError:
 def too_early(name: str) -> Busy:
     return Busy(
         f"connection {name!r}: Exact finds it too early for a new token, though the one at hand is over. Try again in"
-        " ten minutes; if it happens again, the clock of this machine is off or another environment shares the connection"
+        " ten minutes; if it stays, the clock of this machine is off or another environment shares the connection"
     )
 
 

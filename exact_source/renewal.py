@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from exact_source import refusals
 from exact_source.clock import Clock
+from exact_source.connections import CALLS_PER_DAY, LIFE, REFRESH_AFTER, Connection, Intent, Loss, Token
 from exact_source.errors import Busy, ConfigurationError, ExactError, Unreadable
 from exact_source.host import Answer, ExactHost, NotSent, Unanswered
 from exact_source.odata import origin
@@ -23,7 +24,6 @@ from exact_source.setting_values import is_loopback
 from exact_source.settings import Settings, require_credentials
 from exact_source.token_answers import Reading, Verdict, read
 from exact_source.tokens import TokenStore
-from exact_source.connections import CALLS_PER_DAY, LIFE, REFRESH_AFTER, Connection, Intent, Loss, Token
 
 logger = logging.getLogger(__name__)
 

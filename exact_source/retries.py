@@ -32,5 +32,5 @@ class Patience:
             return None
         if attempt >= allowed:
             return None
-        ceiling = min(self.first_wait * 2 ** (attempt - 1), LONGEST_WAIT)
+        ceiling = min(self.first_wait * 2.0 ** (attempt - 1), LONGEST_WAIT)
         return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

@@ -16,6 +16,7 @@ from typing import Any
 import dlt
 import platformdirs
 import sqlalchemy
+from dlt.common.typing import TSecretValue
 
 from exact_source import setting_values as values
 from exact_source.errors import ConfigurationError, UnknownName
@@ -159,13 +160,20 @@ def _look_up(path: str, name: str) -> object:
     try:
         # What dlt finds as a secret stays out of its trace.
         value: object = dlt.secrets.get(path) if name in HIDDEN else dlt.config.get(path)
-        exposed: object = dlt.config.get(path) if name in HIDDEN and value is None else None
+        exposed = _in_the_open(path) if name in HIDDEN and value is None else None
     except Exception as error:
         # dlt's own words may repeat the value or the line of the file, so only the kind of error is told.
         raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}){_place(path)}") from None
     if exposed is not None and (name in SECRETS or values.has_password(exposed)):
         raise ConfigurationError(f"{path} is a secret and stands in config.toml; move it to .dlt/secrets.toml")
     return exposed if value is None else value
+
+
+def _in_the_open(path: str) -> object:
+    """A value that should be a secret, wherever it stands. Asked of the providers: `dlt.config` would trace it."""
+    *sections, key = path.split(".")
+    values_found = (one.get_value(key, TSecretValue, None, *sections)[0] for one in dlt.config.config_providers)
+    return next((value for value in values_found if value is not None), None)
 
 
 def _is_blank(value: object) -> bool:

@@ -19,17 +19,18 @@ from exact_source.auth import Authorizer
 from exact_source.catalogue import Entity, FeedKind
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
+from exact_source.connections import Connection
 from exact_source.cursors import Window
-from exact_source.errors import ConfigurationError, ExactError, Forbidden, UnknownName
+from exact_source.errors import ConfigurationError, ExactError, Forbidden, UnknownName, Unreadable
 from exact_source.events import Listener, ignore
 from exact_source.extraction import Extraction, Options, Session
 from exact_source.odata import path_and_query
 from exact_source.settings import load_settings
 from exact_source.tables import Decimals, Row
 from exact_source.tokens import TokenStore
-from exact_source.connections import Connection
 
 DIVISIONS = catalogue.endpoint("system/Divisions")
+ME = catalogue.endpoint("current/Me")
 INACTIVE = 0
 
 
@@ -180,15 +181,22 @@ def _known_divisions(connection: Connection | None) -> list[int]:
 
 def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row]]:
     """The division list, asked through the first division that lets us: a list needs a division in its URL (§10)."""
-    refusal: ExactError = UnknownName(
-        "no division is known to ask Exact through; run `exact-source connect`, or set divisions"
-    )
-    for code in dict.fromkeys(candidates):
+    refusal: ExactError | None = None
+    for code in dict.fromkeys(candidates or [_current_division(client)]):
         try:
             return code, _all_divisions(client, code)
         except Forbidden as error:
             refusal = error
-    raise refusal
+    raise refusal or UnknownName("no division is known to ask Exact through; set divisions")
+
+
+def _current_division(client: Client) -> int:
+    """A door to the division list when none is known; never a choice of what to read (§10)."""
+    link = path_and_query(ME.path, division=0, select=[ME.key[0], "CurrentDivision"])
+    page, _ = client.get(link, lambda body: tables.read_page(ME, body), division=None)
+    if not page.rows or page.rows[0].CurrentDivision is None:
+        raise Unreadable("Exact did not say which division the user works in; set divisions")
+    return int(page.rows[0].CurrentDivision)
 
 
 def _all_divisions(client: Client, code: int) -> list[Row]:

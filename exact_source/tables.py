@@ -49,6 +49,10 @@ _WIRE = {
 }
 # Members that Exact pads with spaces: codes on the left, country, language, unit and VAT codes on the right.
 _PADDED = re.compile(r"(Code|code|Country|Language|Legislation|Nationality|Unit|Currency|PaymentCondition.*|State)$")
+# Half of a surrogate pair: what a text cut off at the length of its column ends in. Pairs and escapes are passed over.
+_HALF_CHARACTER = re.compile(
+    rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +91,26 @@ def read_page(endpoint: Endpoint, body: bytes) -> Page:
 
     Raises Unreadable, naming the member, when a value does not fit its type or the text is not what was promised.
     """
-    many, one = _decoders(endpoint)
     text = body.removeprefix(b"\xef\xbb\xbf")
     try:
-        found = many.decode(text).d
-        if isinstance(found, list):
-            return Page(found, None)
-        if found.results is msgspec.UNSET:
-            return Page([one.decode(text).d], None)
-        return Page(found.results, found.next_link)
+        return _page(endpoint, text)
     except msgspec.MsgspecError as error:
+        mended = _HALF_CHARACTER.sub(lambda found: found[1] or rb"\ufffd", text)
+        if mended != text:
+            return read_page(endpoint, mended)
         raise Unreadable(f"the answer of {endpoint.resource} could not be read: {_told(error)}") from None
     except (UnicodeDecodeError, RecursionError, InvalidOperation):
         raise Unreadable(f"the answer of {endpoint.resource} is not valid JSON") from None
+
+
+def _page(endpoint: Endpoint, text: bytes) -> Page:
+    many, one = _decoders(endpoint)
+    found = many.decode(text).d
+    if isinstance(found, list):
+        return Page(found, None)
+    if found.results is msgspec.UNSET:
+        return Page([one.decode(text).d], None)
+    return Page(found.results, found.next_link)
 
 
 def _told(error: msgspec.MsgspecError) -> str:
@@ -202,6 +213,9 @@ def _binaries(values: Column) -> pa.Array:
 
 
 def _decimals(values: Column) -> pa.Array:
+    # pyarrow 26 crashes the process on 1E-10000000; no double has an exponent beyond -400.
+    if any(value is not None and value.adjusted() < -400 for value in values):
+        raise ValueError("too small for a double")
     try:
         return pa.array(values, DECIMAL)
     except pa.ArrowInvalid:
@@ -225,7 +239,7 @@ def ticks(value: str) -> int:
     if found:
         return int(found[1])
     naive = datetime.fromisoformat(value)
-    return int((naive.replace(tzinfo=None) - EPOCH) / timedelta(milliseconds=1))
+    return (naive.replace(tzinfo=None) - EPOCH) // timedelta(milliseconds=1)
 
 
 def _dates(values: Column) -> pa.Array:

@@ -112,7 +112,7 @@ class RowLock:
         try:
             session.execute(sa.select(self.table.c.name).where(self.table.c.name == name).with_for_update())
         except sa.exc.DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            if LOCK_NOT_AVAILABLE in (getattr(error.orig, "sqlstate", None), getattr(error.orig, "pgcode", None)):
                 raise _busy(name, seconds) from None
             raise
 

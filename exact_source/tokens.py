@@ -20,12 +20,12 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateTable
 
+from exact_source.connections import Connection, Identity, Token
 from exact_source.errors import Busy, ConfigurationError, ExactError
 from exact_source.secrets_at_rest import Cipher
 from exact_source.setting_values import Secret
 from exact_source.settings import Settings
 from exact_source.token_lock import FileLock, Lock, MemoryLock, RowLock, make_private_file
-from exact_source.connections import Connection, Identity, Token
 
 LOCK_SECONDS = 120.0  # longer than any one token call may take
 BUSY_SECONDS = 30.0  # how long one short SQLite transaction waits for another
@@ -68,6 +68,10 @@ class TokenStore:
         self._turn: AbstractContextManager[Any] = threading.RLock() if self._is_memory else nullcontext()
         self._engine: sa.Engine | None = None
         self._lock: Lock | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> TokenStore:
+        return cls(settings.token_store, Cipher.from_settings(settings))
 
     def __repr__(self) -> str:
         return f"TokenStore({self.place})"
@@ -256,11 +260,6 @@ class TokenStore:
             f"the token store {self.place} cannot be used: {type(cause).__name__}: {told}. Check the setting"
             " token_store (an SQLAlchemy URL), the rights on its folder and the space on its disk"
         )
-
-
-def open_store(settings: Settings) -> TokenStore:
-    """The token store of the settings. Nothing is opened or made before its first use."""
-    return TokenStore(settings.token_store, Cipher.from_settings(settings))
 
 
 def _take_over_transactions(connection: Any, _record: object) -> None:

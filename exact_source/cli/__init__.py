@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from exact_source.cli.failures import exit_code_of
+from exact_source.cli.failures import exit_code_of, print_failure
 
 # Command and what it is for; the module of the same name holds the rest.
 COMMANDS = {
@@ -46,7 +46,11 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+        except (click.exceptions.Exit, BrokenPipeError):
+            raise
+        except click.ClickException as error:
+            # click itself tells it on stderr, with the usage of the command
+            print_failure(ctx, type(error).__name__, error.format_message(), error.exit_code)
             raise
         except (Exception, KeyboardInterrupt, click.Abort) as error:
             ctx.exit(exit_code_of(error, ctx))
@@ -68,7 +72,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, is_asked: bo
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
     """Exact Online into a warehouse.

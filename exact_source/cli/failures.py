@@ -6,7 +6,6 @@ import json
 import re
 import traceback
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -36,16 +35,17 @@ def masked(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
 
 
-def failure(kind: str, message: str, exit_code: int) -> dict[str, Any]:
-    """What ``--json`` prints when there is nothing better to print."""
-    return {"status": "failed", "error": message, "error_type": kind, "exit_code": exit_code}
+def print_failure(ctx: click.Context, kind: str, message: str, exit_code: int) -> None:
+    """With ``--json``, a failure is an object on stdout as well."""
+    if ctx.meta.get("json"):
+        told = {"status": "failed", "error": message, "error_type": kind, "exit_code": exit_code}
+        click.echo(json.dumps(told, indent=2))
 
 
 def _told(ctx: click.Context, kind: str, message: str, exit_code: int) -> int:
     message = masked(message)
     click.echo(f"error: {message}", err=True)
-    if ctx.meta.get("json"):
-        click.echo(json.dumps(failure(kind, message, exit_code), indent=2))
+    print_failure(ctx, kind, message, exit_code)
     return exit_code
 
 

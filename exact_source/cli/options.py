@@ -17,7 +17,7 @@ def _note(ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:
 
 # Read before all others, so that the error of another option knows how to show itself.
 as_json = click.option(
-    "--json", "as_json", is_flag=True, is_eager=True, callback=_note, help="Print JSON on stdout, and nothing else there."
+    "--json", "as_json", is_flag=True, is_eager=True, callback=_note, help="Print JSON on stdout and nothing else."
 )
 connection = click.option(
     "--connection", default="default", show_default=True, metavar="NAME", help="Name of the connection."

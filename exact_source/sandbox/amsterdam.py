@@ -6,6 +6,7 @@ Independent of the connector's dates on purpose, so that one cannot hide a mista
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -26,8 +27,11 @@ def utc_offset(moment: datetime) -> int:
     return int(offset.total_seconds())
 
 
+@lru_cache(16_384)
 def to_milliseconds(value: date) -> int:
     """Milliseconds since 1970 of a date or a naive wall-clock time."""
+    if not isinstance(value, date):
+        raise TypeError(f"not a date: {value!r}")
     if isinstance(value, datetime):
         if value.tzinfo is not None:
             raise ValueError(f"a wall-clock time carries no zone: {value!r}")

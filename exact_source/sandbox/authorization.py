@@ -25,13 +25,17 @@ label{{display:block}}button{{font:inherit;padding:.4rem 1.2rem;margin-right:.5r
 
 
 class Authorization:
-    """Shows the consent page, and sends the browser back with a code or a refusal."""
+    """Shows the consent page, and sends the browser back with a code or a refusal.
+
+    ``unticked`` are divisions that the user leaves out unless told otherwise.
+    """
 
     def __init__(self, tokens: Tokens, options: Options, user_id: str, divisions: Divisions) -> None:
         self._tokens = tokens
         self._options = options
         self._user_id = user_id
         self._divisions = divisions
+        self.unticked: frozenset[int] = frozenset()
 
     def answer(self, request: Request) -> Reply:
         asked = request.query if request.method == "GET" else request.query | request.form
@@ -46,7 +50,7 @@ class Authorization:
             chosen = frozenset(int(value) for name, value in fields if name == "division" and value.isdigit())
             return self._decide(app, asked, is_allowed=asked.get("answer") == "allow", divisions=chosen)
         if self._options.auto_consent:
-            return self._decide(app, asked, is_allowed=True, divisions=None)
+            return self._decide(app, asked, is_allowed=True, divisions=self.ticked())
         return _page(200, self._form(app, asked))
 
     def _decide(
@@ -65,9 +69,13 @@ class Authorization:
         location = redirect_uri + separator + urlencode(answer, quote_via=quote)
         return Reply(302, headers=(("Location", location), ("Cache-Control", "no-store")))
 
+    def ticked(self) -> frozenset[int]:
+        """The divisions that the page offers for a yes."""
+        return frozenset(int(row["Code"]) for row in self._divisions()) - self.unticked
+
     def _form(self, app: App, asked: Mapping[str, str]) -> str:
         divisions = "".join(
-            f'<label><input type="checkbox" name="division" value="{row["Code"]}" checked> '
+            f'<label><input type="checkbox" name="division" value="{row["Code"]}"{self._tick(row)}> '
             f"{row['Code']} {escape(str(row.get('Description', '')))}</label>"
             for row in self._divisions()
         )
@@ -75,6 +83,9 @@ class Authorization:
             f'<input type="hidden" name="{name}" value="{escape(asked[name])}">' for name in _ECHOED if name in asked
         )
         return _PAGE.format(app=escape(app.client_id), divisions=divisions, hidden=hidden)
+
+    def _tick(self, row: Mapping[str, Any]) -> str:
+        return "" if row["Code"] in self.unticked else " checked"
 
 
 def _page(status: int, html: str) -> Reply:

@@ -5,10 +5,9 @@ Dates are kept as milliseconds of the wall clock, whole doubles as integers, bec
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from functools import cache
+from datetime import date
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from exact_source.catalogue import Field
 from exact_source.sandbox.amsterdam import from_milliseconds, sql_precision, to_milliseconds
 from exact_source.sandbox.families import Family, family
 
+_GUID_LENGTH = 16
 Key = str | int | tuple[str | int, ...]
 
 _encode = msgspec.json.Encoder().encode
@@ -30,8 +30,10 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def guid_bytes(text: str) -> bytes:
     """A guid such that comparing bytes gives SQL Server's order of ``uniqueidentifier`` (§4.6)."""
-    stored = uuid.UUID(text).bytes_le
-    return stored[10:16] + stored[8:10] + stored[6:8] + stored[4:6] + stored[0:4]
+    read = bytes.fromhex(text.replace("-", ""))
+    if len(read) != _GUID_LENGTH:
+        raise ValueError(f"not a guid: {text!r}")
+    return read[10:16] + read[8:10] + read[7:5:-1] + read[5:3:-1] + read[3::-1]
 
 
 def _number_bytes(value: object) -> bytes:
@@ -62,22 +64,30 @@ class Codec:
     def __init__(self, kind: Family) -> None:
         self.family = kind
         self._names = frozenset(kind.fields)
-        self._dates = frozenset(name for name, field in kind.fields.items() if field.edm == "Edm.DateTime")
-        self._doubles = frozenset(name for name, field in kind.fields.items() if field.edm == "Edm.Double")
+        dates = [field for field in kind.fields.values() if field.edm == "Edm.DateTime"]
+        self._instants = tuple(field.name for field in dates if field.instant)
+        self._days = tuple(field.name for field in dates if not field.instant)
+        self._doubles = tuple(field.name for field in kind.fields.values() if field.edm == "Edm.Double")
         self._readers: dict[str, Callable[[Any], object]] = {
-            name: (_read_instant if kind.fields[name].instant else _read_date) for name in self._dates
-        } | dict.fromkeys(self._doubles, float)
+            **dict.fromkeys(self._instants, from_milliseconds),
+            **dict.fromkeys(self._days, _read_date),
+            **dict.fromkeys(self._doubles, float),
+        }
 
     def plain(self, row: Mapping[str, object]) -> dict[str, Any]:
         """A row of Python values as it is stored. ValueError for a member that the family does not have."""
-        unknown = row.keys() - self._names
-        if unknown:
-            raise ValueError(f"{self.family.path} has no member {', '.join(sorted(unknown))}")
-        body = {name: value for name, value in row.items() if value is not None}
-        for name in self._dates.intersection(body):
-            body[name] = self._milliseconds(name, body[name])
-        for name in self._doubles.intersection(body):
-            value = body[name]
+        if not self._names.issuperset(row):
+            unknown = ", ".join(sorted(row.keys() - self._names))
+            raise ValueError(f"{self.family.path} has no member {unknown}")
+        body: dict[str, Any] = {name: value for name, value in row.items() if value is not None}
+        for name in self._instants:
+            if name in body:
+                body[name] = _instant(body[name])
+        for name in self._days:
+            if name in body:
+                body[name] = to_milliseconds(body[name])
+        for name in self._doubles:
+            value = body.get(name)
             if isinstance(value, float) and value.is_integer():
                 body[name] = int(value)
         return body
@@ -98,15 +108,10 @@ class Codec:
         value = body.get(self.family.owner.member) if self.family.owner else None
         return None if value is None else guid_bytes(value)
 
-    def _milliseconds(self, name: str, value: object) -> int:
-        if not isinstance(value, date):
-            raise TypeError(f"{self.family.path}.{name} is a date, not {value!r}")
-        milliseconds = to_milliseconds(value)
-        return sql_precision(milliseconds) if self.family.fields[name].instant else milliseconds
 
-
-def _read_instant(milliseconds: int) -> datetime:
-    return from_milliseconds(milliseconds)
+@lru_cache(4096)
+def _instant(value: date) -> int:
+    return sql_precision(to_milliseconds(value))
 
 
 def _read_date(milliseconds: int) -> date:

@@ -1,6 +1,7 @@
 """Which records stand behind which endpoints: a family is a set of records, and may be served at several paths.
 
-``crm/Accounts`` is served at its own path, at its bulk twin and at its sync twin. A few sync streams mix families (§6.3).
+``crm/Accounts`` is served at its own path, at its bulk twin and at its sync twin. A few sync streams mix families
+(§6.3).
 """
 
 from __future__ import annotations

@@ -49,8 +49,10 @@ _REPLIES = {
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A fault for requests whose path contains ``path``: ``times`` of them, after letting ``skip`` pass; with ``every``,
-    each n-th one for ever."""
+    """A fault for requests whose path contains ``path``: ``times`` of them, after letting ``skip`` pass.
+
+    With ``every`` it strikes each n-th one for ever.
+    """
 
     fault: Fault
     path: str = ""

@@ -26,7 +26,8 @@ def describe(service: str) -> bytes | None:
     )
     return (
         '<?xml version="1.0" encoding="utf-8" standalone="yes"?>'
-        f'<edmx:Edmx Version="1.0" xmlns:edmx="{_EDMX}"><edmx:DataServices m:DataServiceVersion="1.0" xmlns:m="{_METADATA}">'
+        f'<edmx:Edmx Version="1.0" xmlns:edmx="{_EDMX}">'
+        f'<edmx:DataServices m:DataServiceVersion="1.0" xmlns:m="{_METADATA}">'
         f'<Schema Namespace="Exact.Web.Api.Models" xmlns="{_EDM}">{types}'
         f'<EntityContainer Name="ExactService" m:IsDefaultEntityContainer="true">{sets}</EntityContainer></Schema>'
         "</edmx:DataServices></edmx:Edmx>"

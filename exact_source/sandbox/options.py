@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Durations are seconds unless named otherwise. ``page_sizes`` overrides single paths (``salesinvoice/SalesInvoices``)."""
+    """Durations are seconds unless named otherwise. ``page_sizes`` overrides paths (``salesinvoice/SalesInvoices``)."""
 
     access_lifetime: int = 600
     refresh_threshold: int = 570

@@ -1,4 +1,4 @@
-"""Counting calls: 60 a clock minute and 5,000 a UTC day per app and division (§3.1-3.3), and errors by endpoint (§3.4)."""
+"""Counting calls per app and division (§3.1-3.3), and client errors per endpoint (§3.4)."""
 
 from __future__ import annotations
 

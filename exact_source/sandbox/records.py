@@ -32,8 +32,8 @@ _INSERT = "insert into record (division, family, sort, rowversion, modified, par
 class Records:
     """Every record of every division, by family (``crm/Accounts``). Thread-safe.
 
-    Values carry wire names: str, int, float, bool, None, ``date`` for a calendar date and naive ``datetime`` for a moment
-    in Amsterdam.
+    Values carry wire names: str, int, float, bool, None, ``date`` for a calendar date and naive ``datetime`` for a
+    moment in Amsterdam.
     """
 
     def __init__(self, storage: Storage, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from exact_source.catalogue import Endpoint
+from exact_source.catalogue import Endpoint, Field
 from exact_source.sandbox.families import Relation
 from exact_source.sandbox.literals import escape, literal_text
 from exact_source.sandbox.pages import Body, Page
@@ -61,10 +61,9 @@ class JsonShape:
 
     def row(self, body: Body) -> dict[str, Any]:
         uri = self._base + key_text(self._key, body)
-        row: dict[str, Any] = {"__metadata": {"uri": uri, "type": self._type}}
         get = body.get
-        for name in self._names:
-            row[name] = get(name)
+        row: dict[str, Any] = {"__metadata": {"uri": uri, "type": self._type}}
+        row |= {name: get(name) for name in self._names}
         for name in self._dates:
             value = row[name]
             if value is not None:
@@ -88,10 +87,15 @@ class JsonShape:
 
 def key_text(key: tuple[Any, ...], body: Body) -> str:
     """``(guid'…')`` or, for a key of several parts, ``(Year=2026,Period=1)``."""
-    texts = [escape(literal_text(field, body.get(field.name))) for field in key]
+    texts = [_part_text(field, body.get(field.name)) for field in key]
     if len(texts) == 1:
         return f"({texts[0]})"
     return "(" + ",".join(f"{field.name}={text}" for field, text in zip(key, texts, strict=True)) + ")"
+
+
+def _part_text(field: Field, value: object) -> str:
+    text = literal_text(field, value)
+    return escape(text) if field.edm in {"Edm.String", "Edm.DateTime"} else text
 
 
 def base_uri(host: str, division: int, endpoint: Endpoint) -> str:

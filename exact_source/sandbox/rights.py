@@ -26,8 +26,11 @@ def _scopes() -> dict[str, tuple[str, ...]]:
 
 
 class Rights:
-    """Everything is allowed until it is withdrawn. Endpoints are written as ``crm/Accounts``, which includes its sync and
-    bulk twins, or as one path (``sync/CRM/Accounts``)."""
+    """Everything is allowed until it is withdrawn.
+
+    Endpoints are written as ``crm/Accounts``, which includes its sync and bulk twins, or as one path
+    (``sync/CRM/Accounts``).
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

@@ -96,6 +96,7 @@ class Sandbox:
         self._velocity = Velocity(self.options.error_limit)
         self._reading = Reading(self.records, self.clock, self.options, self.rights, User(_USER_ID))
         self._authorization = Authorization(self._tokens, self.options, _USER_ID, self._divisions)
+        self._authorization.unticked = frozenset({company.NOT_CONSENTED})
         gates = Gates(self._tokens, self.rights, self._quotas, self._velocity, self._faults)
         self._service = Service(self.clock, gates, self._authorization, self._reading)
         self._open()
@@ -122,7 +123,7 @@ class Sandbox:
         ValueError when the page refuses to be shown, as for an unknown app or redirect address.
         """
         host, _, target = authorize_url.partition("/api/")
-        chosen = [row["Code"] for row in self._divisions()] if divisions is None else list(divisions)
+        chosen = sorted(self._authorization.ticked()) if divisions is None else list(divisions)
         answer = f"answer={'allow' if allow else 'deny'}" + "".join(f"&division={code}" for code in chosen)
         reply = self._authorization.answer(Request("POST", host, "/api/" + target, {}, answer.encode()))
         location = dict(reply.headers).get("Location")
@@ -230,7 +231,7 @@ class Sandbox:
         self.records.forget_numbers()
         self._tokens.register(App(self.client_id, self.client_secret, self.redirect_uri))
         chosen = self._storage.setting("current division")
-        self._reading.current_division = int(chosen) if chosen else self.divisions[0]
+        self._reading.current_division = int(chosen) if chosen else self._main_division()
 
     def _found(self) -> None:
         with _TEMPLATES_LOCK:
@@ -255,6 +256,10 @@ class Sandbox:
                     self.records.insert(0, DIVISIONS, company.divisions(self._seed))
             generic.fill(self.records, self.clock, self._seed)
             self._storage.keep(_FOUNDED, self.clock.now().isoformat())
+
+    def _main_division(self) -> int:
+        rows = self._divisions()
+        return next((int(str(row["Code"])) for row in rows if row.get("IsMainDivision")), self.divisions[0])
 
     def _divisions(self) -> list[dict[str, object]]:
         return list(self.records.rows(0, DIVISIONS))

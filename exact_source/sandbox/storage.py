@@ -47,7 +47,11 @@ create table if not exists code (
     used integer not null default 0
 ) without rowid;
 create table if not exists spent (refresh_token text primary key, consent integer not null) without rowid;
-create table if not exists access (token text primary key, consent integer not null, expires text not null) without rowid;
+create table if not exists access (
+    token text primary key,
+    consent integer not null,
+    expires text not null
+) without rowid;
 """
 _PRAGMAS = ("journal_mode = wal", "synchronous = off", "temp_store = memory", "cache_size = -64000")
 

@@ -1,4 +1,4 @@
-"""What a URL points at: division, endpoint, key, navigation (§1). The service segment may have any case, the resource not."""
+"""What a URL points at: division, endpoint, key, navigation (§1). Only the service segment may have any case."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Target:
 
 @cache
 def _index() -> dict[str, str]:
-    return {_folded(short(path)): path for path in paths()}
+    return {_folded(short(path)): path for path in paths() if "{division}" in path}
 
 
 def _folded(path: str) -> str:

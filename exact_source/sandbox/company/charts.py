@@ -1,4 +1,4 @@
-"""Charts of accounts of the three countries. A role is what the books use an account for; codes are the country's own."""
+"""Charts of accounts of the three countries. A role is what the books use an account for; the codes are national."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 _FIRST_PROFIT_AND_LOSS_TYPE = 110
 _CREDIT_TYPES = frozenset({22, 24, 25, 27, 29, 35, 50, 52, 55, 60, 100, 110, 140})
 _TYPE_NAMES = {
-    10: "Kas", 12: "Bank", 20: "Debiteuren", 22: "Crediteuren", 24: "Btw", 25: "Te betalen lonen", 27: "Overlopend", 29: "Te betalen winstbelasting",
+    10: "Kas", 12: "Bank", 20: "Debiteuren", 22: "Crediteuren", 24: "Btw", 25: "Te betalen lonen", 27: "Overlopend",
+    29: "Te betalen winstbelasting",
     30: "Vaste activa", 32: "Overige activa", 35: "Cumulatieve afschrijvingen", 40: "Voorraad", 50: "Kapitaal",
     52: "Ingehouden winst", 55: "Langlopende schulden", 60: "Kortlopende schulden", 90: "Algemeen", 100: "Belasting",
     110: "Omzet", 111: "Kostprijs van de omzet", 120: "Overige kosten", 121: "Verkoop- en algemene kosten",
@@ -222,18 +223,21 @@ CHARTS = {"NL": _chart(_DUTCH), "BE": _chart(_BELGIAN), "FR": _chart(_FRENCH)}
 
 CLASSIFICATIONS = {
     "NL": (
-        ("BMva", "Materiële vaste activa"), ("BVrd", "Voorraden"), ("BVor", "Vorderingen"), ("BLim", "Liquide middelen"),
+        ("BMva", "Materiële vaste activa"), ("BVrd", "Voorraden"), ("BVor", "Vorderingen"),
+        ("BLim", "Liquide middelen"),
         ("BEiv", "Groepsvermogen"), ("BSch", "Kortlopende schulden"), ("WOmz", "Netto-omzet"),
         ("WKpr", "Kostprijs van de omzet"), ("WPer", "Lasten uit hoofde van personeelsbeloningen"),
         ("WAfs", "Afschrijvingen"), ("WBed", "Overige bedrijfskosten"), ("WFbe", "Financiële baten en lasten"),
     ),
     "BE": (
-        ("1", "Eigen vermogen, voorzieningen en schulden op meer dan een jaar"), ("2", "Oprichtingskosten en vaste activa"),
+        ("1", "Eigen vermogen, voorzieningen en schulden op meer dan een jaar"),
+        ("2", "Oprichtingskosten en vaste activa"),
         ("3", "Voorraden"), ("4", "Vorderingen en schulden op ten hoogste een jaar"),
         ("5", "Geldbeleggingen en liquide middelen"), ("6", "Kosten"), ("7", "Opbrengsten"),
     ),
     "FR": (
         ("1", "Comptes de capitaux"), ("2", "Comptes d'immobilisations"), ("3", "Comptes de stocks et en-cours"),
-        ("4", "Comptes de tiers"), ("5", "Comptes financiers"), ("6", "Comptes de charges"), ("7", "Comptes de produits"),
+        ("4", "Comptes de tiers"), ("5", "Comptes financiers"), ("6", "Comptes de charges"),
+        ("7", "Comptes de produits"),
     ),
 }  # fmt: skip

@@ -55,8 +55,43 @@ def attachment_id(office: Office, paper_id: str) -> str:
     return office.names.of("attachment", paper_id)
 
 
-def _attach(office: Office, paper: Paper, number: int) -> None:
+def memo_id(office: Office, day: date) -> str:
+    """The key of the memo that is filed on a day."""
+    return office.names.of("memo", day.isoformat())
+
+
+def write_memo(office: Office, day: date) -> None:
+    """A loose document with an attachment, not bound to an entry."""
+    key = memo_id(office, day)
+    paper = Paper(key, 0, f"Memo {day:%d-%m-%Y} 📎")
+    office.writer.write(
+        DOCUMENTS,
+        office.stamped(
+            ID=key,
+            Body="Afspraken van vandaag.\nZie bijlage.",
+            DocumentDate=day,
+            HasEmptyBody=False,
+            HID=900_000_000 + day.toordinal(),
+            InheritShare=False,
+            Language=office.country.language,
+            Subject=paper.subject,
+            Type=55,
+            TypeDescription="Overige",
+        ),
+    )
+    _attach(office, paper, day.toordinal())
+
+
+def replace_attachment(office: Office, paper: Paper, number: int) -> None:
+    """Swap the scan of a document for a better one."""
     key = attachment_id(office, paper.id)
+    if office.writer.get(ATTACHMENTS, key) is not None:
+        office.writer.delete(ATTACHMENTS, key)
+        _attach(office, paper, number, key=office.names.of("scan", paper.id, number))
+
+
+def _attach(office: Office, paper: Paper, number: int, key: str | None = None) -> None:
+    key = key or attachment_id(office, paper.id)
     office.writer.write(
         ATTACHMENTS,
         {

@@ -15,8 +15,11 @@ _SERVICES = 2
 _CHEAP, _DEAR = 20_000, 1_000_000
 
 
-def found_items(office: Office, count: int) -> None:
-    """Write the item groups and make ``count`` items; the items themselves are written by ``write_items``."""
+def found_items(office: Office, count: int, worth: int) -> None:
+    """Write the item groups and make ``count`` items with a stock of about ``worth`` cents each.
+
+    The items themselves are written by ``write_items``.
+    """
     dice = office.names.dice("items")
     assortments = ASSORTMENTS[office.country.code]
     for index, assortment in enumerate(assortments):
@@ -30,7 +33,9 @@ def found_items(office: Office, count: int) -> None:
     for number in range(count):
         group = (0, 0, 0, 1, 1, 2)[number % 6]
         office.items.append(_item(office, assortments[group], group, number, dice))
-        office.stock[office.items[-1].id] = 1_000 * dice.randrange(40, 600) if group != _SERVICES else 0
+        item = office.items[-1]
+        pieces = worth * dice.randrange(30, 171) // item.cost + 1
+        office.stock[item.id] = 1_000 * pieces if item.is_stock else 0
 
 
 _UNIT_MEMBERS = frozenset({"ID", "Active", "Code", "Description", "Division", "Main", "Type"})

@@ -8,13 +8,21 @@ from random import Random
 
 from exact_source.sandbox.company import ledger
 from exact_source.sandbox.company.bank import Movement, book_statement, movement_of
+from exact_source.sandbox.company.documents import write_memo
 from exact_source.sandbox.company.goods import found_items, write_items
 from exact_source.sandbox.company.ledger import fixed_members
 from exact_source.sandbox.company.masters import write_masters
 from exact_source.sandbox.company.moments import month_end, months, office_hour, workday_on_or_after, workdays
 from exact_source.sandbox.company.office import Office, Party
 from exact_source.sandbox.company.orders import write_order, write_purchase_order, write_quotation
-from exact_source.sandbox.company.overhead import close_month, open_books
+from exact_source.sandbox.company.overhead import (
+    close_month,
+    declare_vat,
+    open_books,
+    quarter,
+    revenue_accounts,
+    vat_accounts,
+)
 from exact_source.sandbox.company.people import found_parties
 from exact_source.sandbox.company.projects import (
     Project,
@@ -26,7 +34,7 @@ from exact_source.sandbox.company.projects import (
     write_hours,
 )
 from exact_source.sandbox.company.purchases import book_purchase, draft_purchase
-from exact_source.sandbox.company.sales import Sale, book_sale, draft_sale, write_invoice
+from exact_source.sandbox.company.sales import Sale, book_sale, draft_id, draft_sale, write_invoice
 from exact_source.sandbox.company.store import Row
 from exact_source.sandbox.company.terms import (
     PAYMENTS,
@@ -87,7 +95,7 @@ class History:
         office.moment = office_hour(self.first - timedelta(days=3), office.dice)
         write_masters(office, self.first, self.last)
         found_parties(office, self.size.parties, self.first)
-        found_items(office, self.size.items)
+        found_items(office, self.size.items, max(self.size.lines * 800 // self.size.items, 60_000))
         self.projects = found_projects(office, 2 + self.size.parties // 15, self.first)
         self.subscriptions = found_subscriptions(office, 1 + self.size.parties // 30, self.first)
         office.moment = office_hour(self.first, office.dice)
@@ -107,7 +115,11 @@ class History:
             self._day(day)
         if end == month_end(begin):
             self.office.moment = office_hour(end, self.office.dice)
-            self.planned += close_month(self.office, end)
+            month = range(end.month, end.month + 1)
+            turnover = self.office.balances.total(revenue_accounts(self.office), end.year, month)
+            self.planned += close_month(self.office, end, -sum(turnover.values()))
+            totals = self.office.balances.total(frozenset(vat_accounts(self.office)), end.year, quarter(end))
+            self.planned += declare_vat(self.office, end, totals)
         self.office.writer.flush()
 
     def _next_pace(self, begin: date) -> float:
@@ -216,8 +228,7 @@ class History:
         movements = [movement for when, movement in self.planned if when <= day]
         self.planned = [(when, movement) for when, movement in self.planned if when > day]
         for when in sorted(when for when in self.agenda if when <= day):
-            for due in self.agenda.pop(when):
-                movements.append(self._pay(due, day))
+            movements += [self._pay(due, day) for due in self.agenda.pop(when)]
         if movements:
             book_statement(office, day, movements)
 
@@ -243,7 +254,9 @@ class History:
         for number in range(self.size.drafts):
             office.moment = office_hour(self.last, dice)
             sale = draft_sale(office, self.last, dice)
-            write_invoice(office, sale, office.names.of("draft", "history", number), None)
+            write_invoice(office, sale, draft_id(office, self.last, number), None)
+        for back in range(3):
+            write_memo(office, self.last - timedelta(days=back))
         office.moment = office_hour(self.first, dice)
         write_items(office)
         office.balances.save(office.writer, office.names, fixed_members(office, list(office.balances.cells())))

@@ -58,6 +58,11 @@ def account_code(number: int, digits: int) -> str:
     return f"{number:0{digits}d}".rjust(18)
 
 
+def number_in(code: str) -> int:
+    """The number that the digits of a code make, 0 without digits."""
+    return int("".join(digit for digit in code if digit in "0123456789") or 0)
+
+
 def three(code: str) -> str:
     """VAT codes and countries are 3 wide with trailing spaces (§4.7)."""
     return code.ljust(3)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from exact_source.sandbox.company.balances import Cell
+from exact_source.sandbox.company.countries import Vat
 from exact_source.sandbox.company.money import euros
 from exact_source.sandbox.company.office import Gl, Item, Office, Party, period
-from exact_source.sandbox.company.countries import Vat
 from exact_source.sandbox.company.store import Row
 
 LINES = "financialtransaction/TransactionLines"
@@ -96,7 +96,7 @@ def post(office: Office, entry: Entry) -> str:
     shared = _shared(office, entry, entry_id)
     write = office.writer.write
     for posting in entry.postings:
-        write(LINES, _line(office, entry, posting, {"ID": line_id(office, entry_id, posting.number), **shared}))
+        write(LINES, _line(entry, posting, {"ID": line_id(office, entry_id, posting.number), **shared}))
         if posting.gl is not None:
             office.balances.add(_cell(entry, posting), posting.amount)
     write(HEADERS, _header(office, entry, entry_id))
@@ -171,7 +171,7 @@ def _shared(office: Office, entry: Entry, entry_id: str) -> Row:
     return shared
 
 
-def _line(office: Office, entry: Entry, posting: Posting, row: Row) -> Row:
+def _line(entry: Entry, posting: Posting, row: Row) -> Row:
     party = posting.party or entry.party
     amount = euros(posting.amount)
     row["LineNumber"] = posting.number
@@ -243,7 +243,7 @@ def _header(office: Office, entry: Entry, entry_id: str) -> Row:
     }
 
 
-def retract(office: Office, entry_id: str, series_type: int) -> None:
+def retract(office: Office, entry_id: str) -> None:
     """Take an entry out of the ledger again: its lines, its header and its share of the balances."""
     for number in _line_numbers(office, entry_id):
         key = line_id(office, entry_id, number)
@@ -253,7 +253,7 @@ def retract(office: Office, entry_id: str, series_type: int) -> None:
         if row.get("GLAccountCode"):
             cell = Cell(
                 row["FinancialYear"], row["FinancialPeriod"], row["GLAccountCode"], row.get("CostCenter"),
-                row.get("CostUnit"), series_type, row["Status"],
+                row.get("CostUnit"), row["Type"], row["Status"],
             )  # fmt: skip
             office.balances.add(cell, round(row["AmountDC"] * 100), -1)
         office.writer.delete(LINES, key)

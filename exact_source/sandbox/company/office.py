@@ -84,7 +84,10 @@ class Numbers:
 
 @dataclass(slots=True)
 class Office:
-    """A division at work. ``moment`` is when the rows now written were made; ``stock`` is in thousandths by item."""
+    """A division at work. ``moment`` is when the rows now written were made; ``stock`` is in thousandths by item.
+
+    ``shortage`` is the cost in cents of what was sold and not bought again yet.
+    """
 
     division: int
     country: Country
@@ -101,6 +104,7 @@ class Office:
     balances: Balances = field(default_factory=Balances)
     stock: dict[str, int] = field(default_factory=dict)
     sold: dict[int, int] = field(default_factory=dict)
+    shortage: int = 0
     bank_balance: int = 0
     lines_posted: int = 0
 

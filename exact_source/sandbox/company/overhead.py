@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from exact_source.sandbox.company import ledger
 from exact_source.sandbox.company.bank import Movement
 from exact_source.sandbox.company.ledger import Entry, Posting, post
-from exact_source.sandbox.company.money import euros
 from exact_source.sandbox.company.moments import month_start
+from exact_source.sandbox.company.money import euros
 from exact_source.sandbox.company.office import Office, Party, period
 from exact_source.sandbox.company.store import Row
 from exact_source.sandbox.company.terms import PAYMENTS, RECEIVABLES, Debt, term_row
@@ -106,7 +106,7 @@ def open_books(office: Office, day: date) -> tuple[list[tuple[Row, Party]], list
     stock = sum(office.stock[item.id] * item.cost // 100_000 for item in office.items)
     amounts: Amounts = [
         ("machines", 4_800_000 * weight), ("depreciated", -1_650_000 * weight), ("vehicles", 2_100_000 * weight),
-        ("deposit", 450_000), ("stock", stock), ("bank", 6_400_000 * weight), ("cash", 31_250),
+        ("deposit", 450_000), ("stock", stock), ("bank", 3_400_000 * weight), ("cash", 31_250),
         ("loan", -3_500_000 * weight), ("capital", -1_800_000),
     ]  # fmt: skip
     office.bank_balance = dict(amounts)["bank"]
@@ -120,12 +120,7 @@ def open_books(office: Office, day: date) -> tuple[list[tuple[Row, Party]], list
     rest = -sum(posting.amount for posting in postings)
     postings.append(Posting(len(postings) + 1, office.gl["retained"], rest))
     _book(office, ledger.OPENING, day, f"{office.word('opening')} {day.year}\n({office.country.name})", postings)
-    return _brought_along(office, day, postings, dict_of(owing))
-
-
-def dict_of(owing: list[tuple[str, Party, int]]) -> dict[str, str]:
-    """Family by relation."""
-    return {party.id: family for family, party, _ in owing}
+    return _brought_along(office, day, postings, {party.id: family for family, party, _ in owing})
 
 
 def _brought_along(
@@ -145,31 +140,34 @@ def _brought_along(
     return found[RECEIVABLES], found[PAYMENTS]
 
 
-def close_month(office: Office, day: date) -> list[tuple[date, Movement]]:
-    """Enter the month's general journal entries; returns what the bank will pay for them, and when."""
-    staff = 2 + len(office.customers) // 25
-    gross = 295_000 * staff + day.month * 1_337
+def close_month(office: Office, day: date, turnover: int) -> list[tuple[date, Movement]]:
+    """Enter the month's general journal entries, in proportion to its turnover in cents.
+
+    Returns what the bank will pay for them, and when.
+    """
+    turnover = max(turnover, 0)
+    gross = 15_000 + day.month * 137 + turnover * 14 // 100
     social, withheld = gross * 185 // 1_000, gross * 312 // 1_000
     net = gross - withheld
     name = f"{day:%Y-%m}"
     word = office.word
     amounts: Amounts = [("wages", gross), ("social", social), ("wage_tax", -(withheld + social)), ("net_wages", -net)]
     book_general(office, day, f"{word('wages')} {name}", amounts)
-    rent = 185_000 + 24_000 * staff
+    rent = 15_000 + turnover * 2 // 100
     book_general(office, day, f"{word('rent')} {name}", [("rent", rent), ("accrued", -rent)])
-    lost = 41_667 * (1 + len(office.customers) // 30)
+    lost = 6_000 + turnover // 160
     book_general(office, day, f"{word('depreciation')} {name}", [("depreciation", lost), ("depreciated", -lost)])
     book_cost_of_sales(office, day, name)
     soon = month_start(day, -1)
-    paid = [
+    return [
         (soon + timedelta(days=1), Movement(office.gl["net_wages"], -net, f"{word('net_wages')} {name}")),
         (soon + timedelta(days=2), Movement(office.gl["accrued"], -rent, f"{word('rent')} {name}")),
-        (soon + timedelta(days=14), Movement(office.gl["wage_tax"], -(withheld + social), f"{word('wage_tax')} {name}")),
-        (soon, Movement(office.gl["bank_charges"], -(1_250 + 90 * staff), f"{word('bank_charges')} {name}")),
+        (
+            soon + timedelta(days=14),
+            Movement(office.gl["wage_tax"], -(withheld + social), f"{word('wage_tax')} {name}"),
+        ),
+        (soon, Movement(office.gl["bank_charges"], -(650 + turnover // 2_000), f"{word('bank_charges')} {name}")),
     ]
-    if day.month % _QUARTER == 0:
-        paid += _declare_vat(office, day)
-    return paid
 
 
 def book_cost_of_sales(office: Office, day: date, name: str) -> None:
@@ -181,13 +179,12 @@ def book_cost_of_sales(office: Office, day: date, name: str) -> None:
         book_general(office, day, f"{office.word('cost')} {name}", [*amounts, ("stock", -total)])
 
 
-def _declare_vat(office: Office, day: date) -> list[tuple[date, Movement]]:
-    """Clear the quarter's VAT accounts to the settlement account, which the bank pays or receives next month."""
-    codes = {office.gl[role].code: role for role in _VAT_ROLES}
-    totals = office.balances.total(frozenset(codes), day.year, range(day.month - 2, day.month + 1))
+def declare_vat(office: Office, day: date, totals: dict[str, int]) -> list[tuple[date, Movement]]:
+    """Clear the quarter's VAT, given by account, to the settlement account; the bank pays or receives it next month."""
+    codes = vat_accounts(office)
     amounts: Amounts = [(codes[code], -total) for code, total in sorted(totals.items())]
     balance = sum(totals.values())
-    if not any(amount for _, amount in amounts):
+    if day.month % _QUARTER or not any(amount for _, amount in amounts):
         return []
     description = f"{office.word('vat_return')} {day.year} Q{day.month // _QUARTER}"
     book_general(office, day, description, [*amounts, ("vat_settlement", balance)])
@@ -195,3 +192,16 @@ def _declare_vat(office: Office, day: date) -> list[tuple[date, Movement]]:
     return [(month_start(day, -1) + timedelta(days=24), movement)]
 
 
+def revenue_accounts(office: Office) -> frozenset[str]:
+    """Codes of the accounts that make up the turnover."""
+    return frozenset(gl.code for role, gl in office.gl.items() if role.startswith("revenue"))
+
+
+def vat_accounts(office: Office) -> dict[str, str]:
+    """Roles of the VAT accounts by code."""
+    return {office.gl[role].code: role for role in _VAT_ROLES}
+
+
+def quarter(day: date) -> range:
+    """The periods of the quarter that ends in this day's month."""
+    return range(day.month - 2, day.month + 1)

@@ -36,8 +36,19 @@ def found_parties(office: Office, count: int, founded: date) -> None:
         (office.suppliers if is_supplier else office.customers).append(rows.party)
 
 
-def first_code(country: str) -> int:
-    return _FIRST_CODES[country] + 1
+def welcome(office: Office, number: int, day: date) -> Party:
+    """Write one more customer, with its contact and address."""
+    relation = _Relation(
+        office, office.names.dice("welcome", number), number, is_supplier=False, founded=day, used=set()
+    )
+    relation.write()
+    return relation.party
+
+
+def account_id(office: Office, number: int) -> str:
+    """The key of the relation with this number."""
+    code = account_code(_FIRST_CODES[office.country.code] + number, office.country.code_digits)
+    return office.names.of("account", code)
 
 
 def _company_name(place: Place, dice: Random, used: set[str], *, is_supplier: bool) -> str:
@@ -69,7 +80,9 @@ class _Relation:
         self.code = account_code(_FIRST_CODES[home] + number, office.country.code_digits)
         self.name = _company_name(self.place, dice, used, is_supplier=is_supplier)
         if number == 3:
-            self.name = {"NL": "Het \"Gouden\" Hoefijzer B.V.", "BE": "Café 't Hoekske BV"}.get(home, "L'Étoile « Bleue »")
+            self.name = {"NL": 'Het "Gouden" Hoefijzer B.V.', "BE": "Café 't Hoekske BV"}.get(
+                home, "L'Étoile « Bleue »"
+            )
         self.since = founded - timedelta(days=dice.randrange(30, 1_500))
         self.town, self.postcode = self._town()
         self.street, self.house = dice.choice(self.place.streets), str(dice.randrange(1, 240))
@@ -233,6 +246,25 @@ class _Relation:
             Type="A",
             TypeDescription="Relatie",
         )
+
+
+def address_row(office: Office, party: Party, dice: Random, day: date) -> Row:
+    """A delivery address that a customer opens on a day."""
+    place = PLACES[office.country.code]
+    town, postcode = dice.choice(place.towns)
+    return office.stamped(
+        ID=office.names.of("address", party.code, day),
+        Account=party.id,
+        AccountIsSupplier=False,
+        AccountName=party.name,
+        AddressLine1=f"{dice.choice(place.streets)} {dice.randrange(1, 300)}",
+        City=town,
+        Country=three(office.country.code),
+        CountryName=country_name(office.country.code),
+        Main=False,
+        Postcode=postcode,
+        Type=4,
+    )
 
 
 def contact_row(

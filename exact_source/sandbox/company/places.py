@@ -40,12 +40,14 @@ PLACES = {
             "Prins Hendrikkade, Wilhelminastraat, Burgemeester de Vlugtlaan, Nijverheidsweg, Oude Gracht, Marktplein"
         ),
         first_names=_list(
-            "Anna, Bram, Daan, Emma, Femke, Gijs, Hanneke, Ivo, Joris, Karin, Lars, Maaike, Niels, Olga, Pieter, Roos, "
+            "Anna, Bram, Daan, Emma, Femke, Gijs, Hanneke, Ivo, Joris, Karin, Lars, Maaike, Niels, Olga, "
+            "Pieter, Roos, "
             "Sanne, Thijs, Willemijn, Yusuf, Zoë, Fleur, Mohammed, Renée"
         ),
         last_names=_list(
-            "de Vries, Jansen, van den Berg, Bakker, Visser, Smit, Meijer, de Boer, Mulder, Bos, Vos, Peters, Hendriks, "
-            "van Leeuwen, Dekker, Brouwer, de Wit, Dijkstra, Smits, van der Meer, Kuipers, Postma, Yılmaz, Önder, "
+            "de Vries, Jansen, van den Berg, Bakker, Visser, Smit, Meijer, de Boer, Mulder, Bos, Vos, Peters, "
+            "Hendriks, "
+            "van Leeuwen, Dekker, Brouwer, de Wit, Dijkstra, Smits, van der Meer, Kuipers, Postma, Yildiz, Önder, "
             "in 't Veld, Kok, Scholten, Willems, Hoekstra, Koster, Prinsen, Verhoeven, Schipper, Post, Blom"
         ),
         trades=_list(
@@ -55,22 +57,27 @@ PLACES = {
         ),
         suppliers=_list(
             "{} Groothandel B.V., {} Gereedschappen B.V., {} Import B.V., Koffiebranderij {}, {} Logistiek B.V., "
-            "{} Energie N.V., {} Telecom B.V., {} Kantoorartikelen B.V., Autobedrijf {}, {} Verzekeringen, {} Software B.V."
+            "{} Energie N.V., {} Telecom B.V., {} Kantoorartikelen B.V., Autobedrijf {}, {} Verzekeringen, "
+            "{} Software B.V."
         ),
         jobs=_list("Directeur, Inkoper, Administrateur, Bedrijfsleider, Office manager, Eigenaar"),
         domain="example.nl", phone="+31 33 4",
     ),
     "BE": Place(
         towns=_towns(
-            "Gent 9000, Antwerpen 2000, Brugge 8000, Leuven 3000, Mechelen 2800, Hasselt 3500, Kortrijk 8500, Aalst 9300, "
-            "Oostende 8400, Sint-Niklaas 9100, Genk 3600, Roeselare 8800, Turnhout 2300, Liège 4000, Namur 5000, Mons 7000"
+            "Gent 9000, Antwerpen 2000, Brugge 8000, Leuven 3000, Mechelen 2800, Hasselt 3500, Kortrijk 8500, "
+            "Aalst 9300, "
+            "Oostende 8400, Sint-Niklaas 9100, Genk 3600, Roeselare 8800, Turnhout 2300, Liège 4000, "
+            "Namur 5000, Mons 7000"
         ),
         streets=_list(
-            "Veldstraat, Stationsstraat, Kouter, Brusselsesteenweg, Nieuwstraat, Grote Markt, Kapellelaan, Meersstraat, "
+            "Veldstraat, Stationsstraat, Kouter, Brusselsesteenweg, Nieuwstraat, Grote Markt, Kapellelaan, "
+            "Meersstraat, "
             "Koning Albertlaan, Rue de la Station, Rue Neuve, Vaartkaai, Molenstraat, Gentsesteenweg"
         ),
         first_names=_list(
-            "Bart, Charlotte, Dirk, Elke, Griet, Hilde, Jef, Koen, Lies, Luc, Marie, Nele, Olivier, Pieter-Jan, Raf, Sofie, "
+            "Bart, Charlotte, Dirk, Elke, Griet, Hilde, Jef, Koen, Lies, Luc, Marie, Nele, Olivier, Pieter-Jan, "
+            "Raf, Sofie, "
             "Tine, Wim, Amélie, Benoît, Chloé, François, Zoë"
         ),
         last_names=_list(
@@ -80,10 +87,12 @@ PLACES = {
         ),
         trades=_list(
             "Brasserie {} BV, Hotel {} NV, Frituur {}, Traiteur {} BV, Bakkerij {} BV, Restaurant {} BV, Café {}, "
-            "Woonzorgcentrum {} VZW, Feestzaal {} BV, Chocolaterie {}, Tearoom {}, School {} VZW, B&B {}, Slagerij {} BV"
+            "Woonzorgcentrum {} VZW, Feestzaal {} BV, Chocolaterie {}, Tearoom {}, School {} VZW, B&B {}, "
+            "Slagerij {} BV"
         ),
         suppliers=_list(
-            "{} Inox NV, Brouwerij {} NV, {} Keukentechniek BV, {} Koeltechniek BV, {} Transport NV, Drankenhandel {} BV, "
+            "{} Inox NV, Brouwerij {} NV, {} Keukentechniek BV, {} Koeltechniek BV, {} Transport NV, "
+            "Drankenhandel {} BV, "
             "{} Telecom NV, {} Papier BV, Garage {} BV, {} Verzekeringen NV, {} Informatica BV"
         ),
         jobs=_list("Zaakvoerder, Aankoper, Boekhouder, Chef-kok, Gérant, Hoteldirecteur"),
@@ -96,24 +105,29 @@ PLACES = {
             "Saint-Étienne 42000, Besançon 25000, Évreux 27000"
         ),
         streets=_list(
-            "rue de la République, avenue Jean Jaurès, rue Victor Hugo, place de l'Église, boulevard Voltaire, rue du Moulin, "
+            "rue de la République, avenue Jean Jaurès, rue Victor Hugo, place de l'Église, boulevard Voltaire, "
+            "rue du Moulin, "
             "rue des Écoles, quai de la Fosse, chemin des Vignes, impasse du Château, allée des Tilleuls, rue Pasteur"
         ),
         first_names=_list(
-            "Amélie, Benoît, Camille, Damien, Élodie, Fabrice, Gaëlle, Hugo, Inès, Jérôme, Léa, Mathieu, Noémie, Océane, "
+            "Amélie, Benoît, Camille, Damien, Élodie, Fabrice, Gaëlle, Hugo, Inès, Jérôme, Léa, Mathieu, "
+            "Noémie, Océane, "
             "Pascal, Quentin, Raphaël, Sylvie, Théo, Valérie, Yann, Zoé"
         ),
         last_names=_list(
-            "Martin, Bernard, Durand, Petit, Moreau, Lefebvre, Garcia, Roux, Fournier, Girard, Bonnet, Dupont, Lambert, "
+            "Martin, Bernard, Durand, Petit, Moreau, Lefebvre, Garcia, Roux, Fournier, Girard, Bonnet, Dupont, "
+            "Lambert, "
             "Rousseau, Vincent, Muller, Lefèvre, Faure, André, Mercier, Guérin, Boyer, Chevalier, François, Legrand, "
             "Gauthier, Besançon, Müller, L'Hôte, Nguyễn"
         ),
         trades=_list(
             "Librairie {} SARL, Hôtel {} SAS, Boulangerie {}, Atelier {} SARL, Galerie {} SARL, {} Décoration SAS, "
-            "Restaurant {} SARL, Architectes {} SCP, Café {}, Cabinet {} SELARL, Domaine {} SCEA, Mairie de {}, {} et Fils"
+            "Restaurant {} SARL, Architectes {} SCP, Café {}, Cabinet {} SELARL, Domaine {} SCEA, Mairie de {}, "
+            "{} et Fils"
         ),
         suppliers=_list(
-            "{} Luminaires SAS, Éditions {} SA, {} Électricité SARL, Torréfaction {}, Transports {} SAS, {} Télécom SA, "
+            "{} Luminaires SAS, Éditions {} SA, {} Électricité SARL, Torréfaction {}, Transports {} SAS, "
+            "{} Télécom SA, "
             "Papeterie {} SARL, Garage {} SARL, {} Assurances SA, {} Informatique SAS, Imprimerie {} SARL"
         ),
         jobs=_list("Gérant, Acheteuse, Comptable, Directrice, Responsable magasin, Assistante"),
@@ -144,7 +158,8 @@ ASSORTMENTS = {
         Assortment("001", "Gereedschap", _nouns(
             "Accuboormachine 18900, Schroevendraaier 895, Waterpas 2450, Hamer 1795, Zaagblad 1250, Ladder 14900, "
             "Werkbank 24900, Schroeven doos 649, RVS bout 14, Kabelhaspel 4995, Slijptol 9900, Klauwhamer 2195"),
-            _list("12V, 18V, M8, M10, 250 mm, 400 mm, Pro, blauw, rood, set 6-delig, 2,5 m, RVS"), "high", "stuk", "Stuk"),
+            _list("12V, 18V, M8, M10, 250 mm, 400 mm, Pro, blauw, rood, set 6-delig, 2.5 m, RVS"), "high",
+            "stuk", "Stuk"),
         Assortment("002", "Koffie en thee", _nouns(
             "Espressobonen 1450, Filterkoffie 895, Groene thee 475, Kruidenthee 425, Cacao 695, Rietsuiker 250"),
             _list("1 kg, 500 g, biologisch, fairtrade, doos 12 st., crème, décafé"), "low", "kg", "Kilogram"),
@@ -152,7 +167,8 @@ ASSORTMENTS = {
                    _list("per uur, spoed, op locatie, avondtarief"), "high", "uur", "Uur")),
     "BE": (
         Assortment("010", "Horecamateriaal", _nouns(
-            "Koksmes 4950, Kookpot 8900, Snijplank 2250, Koelkast 89900, Weegschaal 6400, Fornuis 189000, Bord wit 395, "
+            "Koksmes 4950, Kookpot 8900, Snijplank 2250, Koelkast 89900, Weegschaal 6400, Fornuis 189000, "
+            "Bord wit 395, "
             "Wijnglas 285, Servetten 12, Gastronormbak 1890"),
             _list("GN 1/1, GN 1/2, 24 cm, 28 cm, inox, zwart, set van 6, 230 V, extra zwaar"), "high", "st", "Stuk"),
         Assortment("020", "Dranken en voeding", _nouns(

@@ -46,15 +46,20 @@ def found_projects(office: Office, count: int, first: date) -> list[Project]:
     return [_found_project(office, number, dice, first) for number in range(1, count + 1)]
 
 
-def project_from(office: Office, number: int) -> Project:
-    """The project with this number, as ``found_projects`` made it."""
-    customer = office.customers[(number * 3) % len(office.customers)]
-    code = f"P{number:04d}"
-    return Project(office.names.of("project", code), code, f"{office.word('project')} {customer.name}"[:60], customer)
+def project_id(office: Office, number: int) -> str:
+    return office.names.of("project", number)
+
+
+def project_from(office: Office, row: Row) -> Project | None:
+    """A project as it stands in the store; None when its customer is gone."""
+    customer = next((party for party in office.customers if party.id == row["Account"]), None)
+    return Project(row["ID"], row["Code"], row["Description"], customer) if customer else None
 
 
 def _found_project(office: Office, number: int, dice: Random, first: date) -> Project:
-    project = project_from(office, number)
+    customer = office.customers[(number * 3) % len(office.customers)]
+    description = f"{office.word('project')} {customer.name}"[:60]
+    project = Project(project_id(office, number), f"P{number:04d}", description, customer)
     kind = dice.choice((2, 3))
     start = first + timedelta(days=dice.randrange(0, 300))
     office.writer.write(
@@ -142,9 +147,7 @@ def found_subscriptions(office: Office, count: int, first: date) -> list[Subscri
     return [_found_subscription(office, number, services, dice, first) for number in range(1, count + 1)]
 
 
-def _found_subscription(
-    office: Office, number: int, services: list[Item], dice: Random, first: date
-) -> Subscription:
+def _found_subscription(office: Office, number: int, services: list[Item], dice: Random, first: date) -> Subscription:
     customer = office.customers[(number * 7) % len(office.customers)]
     subscription = Subscription(
         id=office.names.of("subscription", number),

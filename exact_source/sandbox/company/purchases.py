@@ -9,7 +9,7 @@ from random import Random
 from exact_source.sandbox.company import ledger
 from exact_source.sandbox.company.countries import Vat
 from exact_source.sandbox.company.documents import PURCHASE_PAPER, file_paper, take_paper
-from exact_source.sandbox.company.identifiers import three
+from exact_source.sandbox.company.identifiers import number_in, three
 from exact_source.sandbox.company.ledger import FIRST_VAT_LINE, Entry, Paper, Posting, post
 from exact_source.sandbox.company.money import euros, line_amount, vat_amount
 from exact_source.sandbox.company.office import Gl, Item, Office, Party
@@ -63,7 +63,7 @@ def buy(office: Office, supplier: Party, amount: int, description: str, role: st
     """A line of costs with its VAT worked out."""
     vat = office.vat(supplier.vat_kind)
     gl = office.gl[role or supplier.cost_role]
-    center = None if gl.is_balance else office.cost_center(int(supplier.code))
+    center = None if gl.is_balance else office.cost_center(number_in(supplier.code))
     return BuyLine(gl, amount, vat, vat_amount(amount, vat.rate), description, center)
 
 
@@ -87,14 +87,14 @@ def draft_purchase(office: Office, day: date, dice: Random) -> Purchase:
 
 
 def _goods(office: Office, supplier: Party, dice: Random) -> BuyLine:
-    item = office.items[int(dice.random() ** 1.7 * len(office.items))]
-    while not item.is_stock:
-        item = dice.choice(office.items)
-    quantity = 1_000 * dice.choice((10, 20, 25, 50, 100))
-    if item.cost > 500_000:
-        quantity //= 5
+    """Half of what is short by now, of the item that some looking around shows to be lowest in stock."""
+    choice = [item for item in dice.sample(office.items, min(12, len(office.items))) if item.is_stock]
+    item = min(choice, key=lambda item: office.stock.get(item.id, 0) * item.cost, default=office.items[0])
+    wanted = max(office.shortage // 2, 4_000) * 100 // item.cost
+    quantity = 1_000 * max(wanted // 5 * 5, 1)
     line = buy(office, supplier, line_amount(quantity, item.cost), item.description, "stock")
     line.item, line.quantity = item, quantity
+    office.shortage -= line.amount
     return line
 
 
@@ -141,7 +141,9 @@ def _postings(office: Office, purchase: Purchase) -> list[Posting]:
     vat = office.vat(purchase.supplier.vat_kind)
     if vat.role:
         gl = office.gl[vat.role]
-        posting = Posting(FIRST_VAT_LINE, gl, purchase.vat, description=vat.description, vat=vat, vat_base=purchase.base)
+        posting = Posting(
+            FIRST_VAT_LINE, gl, purchase.vat, description=vat.description, vat=vat, vat_base=purchase.base
+        )
         postings.append(posting)
     return postings
 

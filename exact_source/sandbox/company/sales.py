@@ -10,7 +10,7 @@ from exact_source.sandbox.company import ledger
 from exact_source.sandbox.company.countries import Vat
 from exact_source.sandbox.company.documents import SALES_PAPER, file_paper, take_paper
 from exact_source.sandbox.company.goods import likely_quantity
-from exact_source.sandbox.company.identifiers import three
+from exact_source.sandbox.company.identifiers import number_in, three
 from exact_source.sandbox.company.ledger import FIRST_VAT_LINE, Entry, Posting, post
 from exact_source.sandbox.company.money import euros, half_up, line_amount, vat_amount
 from exact_source.sandbox.company.office import Gl, Item, Office, Party
@@ -70,7 +70,6 @@ def sell(office: Office, item: Item, customer: Party, quantity: int, discount: i
     amount = line_amount(quantity, item.price, discount)
     is_abroad = customer.vat_kind == "abroad"
     vat = office.vat("abroad" if is_abroad else item.vat_kind)
-    number = int(customer.code)
     return SaleLine(
         item=item,
         quantity=quantity,
@@ -80,7 +79,7 @@ def sell(office: Office, item: Item, customer: Party, quantity: int, discount: i
         vat_amount=vat_amount(amount, vat.rate),
         gl=office.gl["revenue_abroad" if is_abroad else f"revenue_{item.group + 1}"],
         center=office.cost_center(item.group),
-        unit=office.cost_unit(number),
+        unit=office.cost_unit(number_in(customer.code)),
     )
 
 
@@ -96,12 +95,20 @@ def draft_sale(office: Office, day: date, dice: Random) -> Sale:
     if dice.random() < 0.02:
         sale.lines[0].notes = office.word("note").replace("\\n", "\n")
     if dice.random() < 0.03:
-        sale.remarks = dice.choice(("Spoed! 🚚", "Factuur a.u.b. naar de administratie", "Zie ook \"oude\" order"))
+        sale.remarks = dice.choice(("Spoed! 🚚", "Factuur a.u.b. naar de administratie", 'Zie ook "oude" order'))
     return sale
 
 
-def book_sale(office: Office, sale: Sale, invoice_id: str | None = None) -> Row:
-    """Process the invoice: number, document, sales entry, ledger; returns the receivable, not yet written."""
+def draft_id(office: Office, day: date, number: int) -> str:
+    """The key of an invoice that was begun on a day; it keeps it when it is processed."""
+    return office.names.of("draft", day.isoformat(), number)
+
+
+def book_sale(office: Office, sale: Sale, draft: str | None = None) -> Row:
+    """Process the invoice: number, document, sales entry, ledger; returns the receivable, not yet written.
+
+    ``draft`` is the key of an open invoice that is there already, with its lines.
+    """
     sequence = office.numbers.take("sales", sale.day.year)
     number = office.entry_number("sales", sale.day.year, sequence)
     word = office.word("credit" if sale.is_credit else "sale")
@@ -124,12 +131,16 @@ def book_sale(office: Office, sale: Sale, invoice_id: str | None = None) -> Row:
     if entry.paper:
         details = (entry_id, number, sale.base + sale.vat)
         file_paper(office, entry.paper, SALES_PAPER, sale.customer, sale.day, details)
-    write_invoice(office, sale, invoice_id or office.names.of("invoice", number), entry)
+    if draft:
+        office.writer.update(INVOICES, draft, _invoice(office, sale, entry))
+    else:
+        write_invoice(office, sale, office.names.of("invoice", number), entry)
     _write_sales_entry(office, sale, entry, entry_id)
     for line in sale.lines:
         if line.item.is_stock:
             office.stock[line.item.id] = office.stock.get(line.item.id, 0) - line.quantity
             cost = line_amount(line.quantity, line.item.cost)
+            office.shortage += cost
             office.sold[line.item.group] = office.sold.get(line.item.group, 0) + cost
     return term_row(office, entry, Debt(RECEIVABLES, sale.customer, sale.base + sale.vat, sale.due))
 
@@ -147,9 +158,10 @@ def _postings(office: Office, sale: Sale) -> list[Posting]:
     for number, line in enumerate(sale.lines, 1):
         postings.append(
             Posting(
-                number, line.gl, -line.amount, description=line.item.description, item=line.item, quantity=line.quantity,
-                vat=line.vat, vat_amount=-line.vat_amount, vat_base=-line.amount, center=line.center, unit=line.unit,
-                subscription=sale.subscription, project=sale.project, notes=line.notes,
+                number, line.gl, -line.amount, description=line.item.description, item=line.item,
+                quantity=line.quantity, vat=line.vat, vat_amount=-line.vat_amount, vat_base=-line.amount,
+                center=line.center, unit=line.unit, subscription=sale.subscription, project=sale.project,
+                notes=line.notes,
             )
         )  # fmt: skip
         if line.vat.role:
@@ -165,61 +177,61 @@ def _postings(office: Office, sale: Sale) -> list[Posting]:
 
 def write_invoice(office: Office, sale: Sale, invoice_id: str, entry: Entry | None) -> None:
     """The invoice and its lines; open, without a number, when there is no entry."""
+    office.writer.write(INVOICES, office.stamped(InvoiceID=invoice_id, **_invoice(office, sale, entry)))
+    for number, line in enumerate(sale.lines, 1):
+        office.writer.write(INVOICE_LINES, _invoice_line(office, sale, line, (invoice_id, number)))
+
+
+def _invoice(office: Office, sale: Sale, entry: Entry | None) -> Row:
     customer, journal = sale.customer, office.journal("sales")
     kind = 8021 if sale.is_credit else 8020
     paper = entry.paper if entry else None
-    office.writer.write(
-        INVOICES,
-        office.stamped(
-            InvoiceID=invoice_id,
-            AmountDC=euros(sale.base + sale.vat),
-            AmountDiscount=0.0,
-            AmountDiscountExclVat=0.0,
-            AmountFC=euros(sale.base + sale.vat),
-            AmountFCExclVat=euros(sale.base),
-            Currency="EUR",
-            DeliverTo=customer.id,
-            DeliverToAddress=customer.address,
-            DeliverToContactPerson=customer.contact,
-            DeliverToName=customer.name,
-            Description=entry.description if entry else office.word("sale"),
-            Discount=0.0,
-            DiscountType=1,
-            Document=paper.id if paper else None,
-            DocumentNumber=paper.number if paper else None,
-            DocumentSubject=paper.subject if paper else None,
-            DueDate=sale.due,
-            GAccountAmountFC=0.0,
-            InvoiceDate=sale.day,
-            InvoiceNumber=entry.invoice_number if entry else None,
-            InvoiceTo=customer.id,
-            InvoiceToContactPerson=customer.contact,
-            InvoiceToContactPersonFullName=customer.contact_name,
-            InvoiceToName=customer.name,
-            IsExtraDuty=False,
-            Journal=journal.code,
-            JournalDescription=journal.description,
-            OrderDate=sale.day,
-            OrderedBy=customer.id,
-            OrderedByContactPerson=customer.contact,
-            OrderedByContactPersonFullName=customer.contact_name,
-            OrderedByName=customer.name,
-            OrderNumber=sale.order[1] if sale.order else None,
-            PaymentCondition=customer.condition.code,
-            PaymentConditionDescription=customer.condition.description,
-            PaymentReference=entry.reference if entry else None,
-            Remarks=sale.remarks,
-            Status=50 if entry else 20,
-            StatusDescription="Verwerkt" if entry else "Open",
-            Type=kind,
-            TypeDescription=_TYPE_NAMES[kind],
-            VATAmountDC=euros(sale.vat),
-            VATAmountFC=euros(sale.vat),
-            YourRef=entry.your_ref if entry else None,
-        ),
-    )
-    for number, line in enumerate(sale.lines, 1):
-        office.writer.write(INVOICE_LINES, _invoice_line(office, sale, line, (invoice_id, number)))
+    return {
+        "AmountDC": euros(sale.base + sale.vat),
+        "AmountDiscount": 0.0,
+        "AmountDiscountExclVat": 0.0,
+        "AmountFC": euros(sale.base + sale.vat),
+        "AmountFCExclVat": euros(sale.base),
+        "Currency": "EUR",
+        "DeliverTo": customer.id,
+        "DeliverToAddress": customer.address,
+        "DeliverToContactPerson": customer.contact,
+        "DeliverToName": customer.name,
+        "Description": entry.description if entry else office.word("sale"),
+        "Discount": 0.0,
+        "DiscountType": 1,
+        "Document": paper.id if paper else None,
+        "DocumentNumber": paper.number if paper else None,
+        "DocumentSubject": paper.subject if paper else None,
+        "DueDate": sale.due,
+        "GAccountAmountFC": 0.0,
+        "InvoiceDate": sale.day,
+        "InvoiceNumber": entry.invoice_number if entry else None,
+        "InvoiceTo": customer.id,
+        "InvoiceToContactPerson": customer.contact,
+        "InvoiceToContactPersonFullName": customer.contact_name,
+        "InvoiceToName": customer.name,
+        "IsExtraDuty": False,
+        "Journal": journal.code,
+        "JournalDescription": journal.description,
+        "OrderDate": sale.day,
+        "OrderedBy": customer.id,
+        "OrderedByContactPerson": customer.contact,
+        "OrderedByContactPersonFullName": customer.contact_name,
+        "OrderedByName": customer.name,
+        "OrderNumber": sale.order[1] if sale.order else None,
+        "PaymentCondition": customer.condition.code,
+        "PaymentConditionDescription": customer.condition.description,
+        "PaymentReference": entry.reference if entry else None,
+        "Remarks": sale.remarks,
+        "Status": 50 if entry else 20,
+        "StatusDescription": "Verwerkt" if entry else "Open",
+        "Type": kind,
+        "TypeDescription": _TYPE_NAMES[kind],
+        "VATAmountDC": euros(sale.vat),
+        "VATAmountFC": euros(sale.vat),
+        "YourRef": entry.your_ref if entry else None,
+    }
 
 
 def invoice_line_id(office: Office, invoice_id: str, number: int) -> str:

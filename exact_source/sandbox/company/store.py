@@ -9,6 +9,13 @@ from typing import Any, Protocol
 Row = dict[str, Any]
 
 
+class Stored(Row):
+    """A row as the store gives it: members that are null may be missing, and read as None."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
 class Records(Protocol):
     """What the company asks of the engine's store. Rows carry wire names; the store numbers and stamps them."""
 
@@ -60,11 +67,12 @@ class Writer:
 
     def get(self, family: str, key: str | int) -> Row | None:
         self.flush()
-        return self.records.get(self.division, family, key)
+        found = self.records.get(self.division, family, key)
+        return None if found is None else Stored(found)
 
     def rows(self, family: str) -> Iterator[Row]:
         self.flush()
-        return self.records.rows(self.division, family)
+        return map(Stored, self.records.rows(self.division, family))
 
     def update(self, family: str, key: str | int, changes: Mapping[str, object]) -> None:
         self.flush()

@@ -39,7 +39,7 @@ def term_row(office: Office, entry: Entry, debt: Debt) -> Row:
     year, month = period(entry.day)
     amount = euros(debt.amount)
     row = office.stamped(
-        ID=term_id(office, entry, debt.line),
+        ID=term_key(office, entry_id, debt.line),
         Account=party.id,
         AccountCode=party.code,
         AccountContact=party.contact,
@@ -92,8 +92,9 @@ def term_row(office: Office, entry: Entry, debt: Debt) -> Row:
     return row
 
 
-def term_id(office: Office, entry: Entry, line: int = 0) -> str:
-    return office.names.of("term", entry.id(office), line)
+def term_key(office: Office, entry_id: str, line: int = 0) -> str:
+    """The key of the term of an entry, known from its EntryID."""
+    return office.names.of("term", entry_id, line)
 
 
 def open_amount(term: Row) -> int:

@@ -1,0 +1,92 @@
+"""The report of a run as people read it: a table of entities, what failed, and one line of totals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import click
+
+from exact_source.cli import printing
+from exact_source.cli.failures import masked
+from exact_source.extraction import Outcome
+from exact_source.runs import Report, Target
+
+WORST_FIRST = ("failed", "paused", "succeeded")
+NAMED = 3  # entities that one message names before it counts the rest
+
+
+@dataclass(slots=True)
+class _Total:
+    """One entity, all divisions together."""
+
+    feeds: dict[str, None] = field(default_factory=dict)
+    rows: int = 0
+    deleted: int = 0
+    calls: int = 0
+    statuses: set[str] = field(default_factory=set)
+
+    @property
+    def status(self) -> str:
+        return next(status for status in WORST_FIRST if status in self.statuses)
+
+
+def print_report(report: Report, target: Target, took: timedelta) -> None:
+    """Table and totals on stdout, what went wrong on stderr."""
+    totals = _totals(report)
+    if totals:
+        printing.print_table(
+            ("entity", "feed", "rows", "deleted", "calls", "status"),
+            (
+                [name, ", ".join(total.feeds), total.rows, total.deleted, total.calls, total.status]
+                for name, total in totals.items()
+            ),
+        )
+        click.echo()
+    for line in _troubles(report.outcomes):
+        printing.note(line)
+    if report.failure is not None:
+        printing.note(f"error: {masked(str(report.failure))}")
+    click.echo(printing.plain(_summary(report, target, took)))
+
+
+def _totals(report: Report) -> dict[str, _Total]:
+    totals: defaultdict[str, _Total] = defaultdict(_Total)
+    for outcome in report.outcomes:
+        total = totals[outcome.entity]
+        total.feeds[outcome.feed] = None
+        total.rows += outcome.rows
+        total.deleted += report.deleted.get((outcome.entity, outcome.division), 0)
+        total.calls += outcome.calls
+        total.statuses.add(outcome.status)
+    return dict(sorted(totals.items()))
+
+
+def _troubles(outcomes: Iterable[Outcome]) -> Iterable[str]:
+    """What went wrong, each message once per division with the entities it met."""
+    met: defaultdict[tuple[str, int | None, str], list[str]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            met[outcome.status, outcome.division, str(outcome.error)].append(outcome.entity)
+    for (status, division, message), entities in met.items():
+        place = f"division {division}, " if division is not None else ""
+        yield f"{status}: {place}{_named(entities)}: {masked(message)}"
+
+
+def _named(entities: Sequence[str]) -> str:
+    more = len(entities) - NAMED
+    shown = ", ".join(sorted(entities)[:NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _summary(report: Report, target: Target, took: timedelta) -> str:
+    divisions = {outcome.division for outcome in report.outcomes} - {None}
+    figures = (
+        f"{printing.counted(report.rows, 'row')} in {printing.counted(report.calls, 'call')}, "
+        f"{printing.counted(len(divisions), 'division')}, {printing.span(took)}"
+    )
+    place = f"{masked(target.place)}, dataset {target.dataset}"
+    advice = "; run again to go on" if report.status == "paused" else ""
+    return f"{report.status}: {figures}, into {place}{advice}"

@@ -1,0 +1,190 @@
+"""``exact-source run``: parse, run once, print the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from exact_source import run_history, runs
+from exact_source.catalogue import FeedKind
+from exact_source.cli import options, outcome, practice, printing, progress
+from exact_source.clock import SystemClock
+from exact_source.cursors import Window
+from exact_source.errors import ConfigurationError, ExactError
+from exact_source.events import Listener, Waiting
+from exact_source.runs import Order, Report, Target
+from exact_source.settings import load_settings
+from exact_source.source import Surroundings, chosen_entities
+
+KINDS = ("sync", "bulk", "single")
+# What says where Exact is; the sandbox is somewhere else.
+PLACES = ("region", "base_url", "token_store")
+
+
+class Assignment(click.ParamType[tuple[str, str]]):
+    """``ENTITY=VALUE``."""
+
+    name = "assignment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        entity, _, rest = str(value).partition("=")
+        if not entity or not rest:
+            self.fail(f"{value!r} is not written as {param.metavar if param else 'ENTITY=VALUE'}", param, ctx)
+        return entity, rest
+
+
+@click.command("run", epilog="Example: exact-source run --entity accounts --json")
+@options.connection
+@click.option(
+    "--division",
+    "divisions",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="CODE",
+    help="Read this division only; may be repeated.",
+)
+@click.option("--entity", "entities", multiple=True, metavar="NAME", help="Read this entity only; may be repeated.")
+@click.option("--destination", default="duckdb", show_default=True, metavar="NAME", help="A destination of dlt.")
+@click.option("--database", metavar="PATH", help="File for DuckDB, or credentials as the destination writes them.")
+@click.option("--dataset", default="exact_online", show_default=True, metavar="NAME", help="Schema for the tables.")
+@click.option("--full-refresh", is_flag=True, help="Read everything again and drop what no longer exists.")
+@click.option("--start-date", metavar="DATE", help="Leave out rows changed before this day (2026-01-31).")
+@click.option(
+    "--feed",
+    "feeds",
+    multiple=True,
+    type=Assignment(),
+    metavar="ENTITY=KIND",
+    help="Read an entity through this feed: sync, bulk or single.",
+)
+@click.option(
+    "--window",
+    "windows",
+    multiple=True,
+    type=Assignment(),
+    metavar="ENTITY=FIELD[:DAYS]",
+    help="Read an entity in windows of a date field, from --start-date on.",
+)
+@click.option("--max-calls", type=click.IntRange(min=1), metavar="N", help="Pause after this many calls.")
+@options.place
+@click.option("--sandbox", is_flag=True, help="Read a make-believe Exact Online; needs no account and no network.")
+@click.option(
+    "--sandbox-scale", default="small", show_default=True, type=click.Choice(practice.SCALES), help="Size of its books."
+)
+@options.as_json
+@click.pass_context
+def command(ctx: click.Context, /, sandbox: bool, as_json: bool, **given: Any) -> None:
+    """Read Exact Online and load it into a database.
+
+    Without options: all divisions of the connection, the default entities, what changed since the last run. One entity
+    or division that fails does not stop the others; it is reported, and tells in the exit code.
+    """
+    began = SystemClock().now()
+    report, order = _practised(ctx, given) if sandbox else _performed(given)
+    if as_json:
+        printing.print_json(report.as_json())
+    else:
+        outcome.print_report(report, order.target, SystemClock().now() - began)
+    ctx.exit(report.exit_code)
+
+
+def _performed(given: dict[str, Any]) -> tuple[Report, Order]:
+    """Runs, shows its progress, and keeps how it went for ``exact-source status``."""
+    places = options.given(**{name: given[name] for name in PLACES})
+    order = order_of(given, places)
+    try:
+        report = _watched(order, Surroundings(max_calls=given["max_calls"], overrides=places))
+    except ExactError as error:
+        if not isinstance(error, ConfigurationError):
+            _keep(error, order)
+        raise
+    _keep(report, order)
+    return report, order
+
+
+def _practised(ctx: click.Context, given: dict[str, Any]) -> tuple[Report, Order]:
+    """The same in the sandbox, which has a connection and a database of its own."""
+    for name in ("connection", *PLACES):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--sandbox has a connection of its own; leave out --{name.replace('_', '-')}", ctx)
+    given["connection"] = practice.CONNECTION
+    if given["destination"] == "duckdb" and given["database"] is None:
+        given["database"] = practice.DATABASE
+    with practice.opened(given["sandbox_scale"]) as world:
+        around = Surroundings(world.clock, world.transport, max_calls=given["max_calls"], overrides=world.overrides)
+        given["divisions"] = given["divisions"] or world.divisions
+        order = order_of(given, world.overrides)
+        return _watched(order, around), order
+
+
+def order_of(given: Mapping[str, Any], overrides: Mapping[str, object]) -> Order:
+    """The order that the options and, where they say nothing, the settings make."""
+    settings = load_settings(given["connection"], **overrides)
+    start: str | None = given["start_date"] or (settings.start_date.isoformat() if settings.start_date else None)
+    return Order(
+        connection=given["connection"],
+        divisions=given["divisions"] or settings.divisions,
+        entities=given["entities"] or settings.entities,
+        start_date=start,
+        full_refresh=given["full_refresh"],
+        feeds={entity: _kind(kind) for entity, kind in given["feeds"]},
+        windows={entity: _window(text, start) for entity, text in given["windows"]},
+        target=_target(given["destination"], given["database"], given["dataset"]),
+    )
+
+
+def _kind(text: str) -> FeedKind:
+    for kind in KINDS:
+        if text == kind:
+            return kind  # type: ignore[return-value]
+    raise ConfigurationError(f"--feed: {text!r} is not a feed; choose one of {', '.join(KINDS)}")
+
+
+def _window(text: str, start: str | None) -> Window:
+    field, _, days = text.partition(":")
+    if start is None:
+        raise ConfigurationError("--window needs --start-date: the day on which the first window begins")
+    if days and not (days.isascii() and days.isdigit() and 0 < int(days[:6]) <= 3660):
+        raise ConfigurationError(f"--window: {days!r} is not a number of days from 1 to 3660")
+    try:
+        window = Window(field, date.fromisoformat(start))
+    except ValueError:
+        raise ConfigurationError(f"start date {start!r} is not a date; write it as 2024-01-31") from None
+    return replace(window, days=int(days)) if days else window
+
+
+def _target(destination: str, database: str | None, dataset: str) -> Target:
+    target = Target(destination, database, dataset)
+    if destination == "duckdb" and not Path(target.place).absolute().parent.is_dir():
+        raise ConfigurationError(f"the folder of the database {target.place} does not exist; make it first")
+    return target
+
+
+def _watched(order: Order, around: Surroundings) -> Report:
+    entities = sum(entity.is_per_division for entity in chosen_entities(order.entities))
+    watcher = progress.observer(entities)
+    with watcher.shown():
+        return runs.run(order, replace(around, listener=_quietly(watcher) if around.transport else watcher))
+
+
+def _quietly(listener: Listener) -> Listener:
+    """Waits are not told where they cost no time."""
+    return lambda event: None if isinstance(event, Waiting) else listener(event)
+
+
+def _keep(ended: Report | ExactError, order: Order) -> None:
+    try:
+        if isinstance(ended, Report):
+            run_history.remember(ended, order)
+        else:
+            run_history.remember_failure(ended, order, SystemClock().now())
+    except OSError as error:
+        printing.note(f"warning: how this run went could not be kept for `exact-source status` ({error})")

@@ -1,0 +1,186 @@
+"""``run`` and ``status`` against a strict Exact: rows, reports, exit codes, and what is remembered."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from command_line import FIRST, SECOND, Desk, read_json, serving
+from strict_exact import Canned, StrictExact
+
+ACCOUNTS = "sync/CRM/Accounts"
+
+
+@pytest.fixture
+def exact() -> Iterator[StrictExact]:
+    yield from serving()
+
+
+@pytest.fixture
+def desk(exact: StrictExact, tmp_path: Path) -> Desk:
+    desk = Desk(exact, tmp_path)
+    desk.connect()
+    return desk
+
+
+def outcomes(report: Any, name: str = "accounts") -> dict[int, Any]:
+    return {one["division"]: one for one in report["entities"] if one["name"] == name}
+
+
+def test_a_run_loads_all_divisions_and_the_next_one_only_what_changed(desk: Desk) -> None:
+    first = desk.load("--entity", "customers", "--json")
+    report = read_json(first)
+    assert first.exit_code == 0
+    assert (report["status"], report["rows"], report["calls"]) == ("succeeded", 5, 3)
+    assert {code: one["rows"] for code, one in outcomes(report).items()} == {FIRST: 3, SECOND: 2}
+    assert set(report["quota"]) == {str(FIRST), str(SECOND)}
+
+    desk.exact.upsert(ACCOUNTS, SECOND, {"ID": UUID(int=SECOND << 64 | 1), "Name": "New name"})
+    again = read_json(desk.load("--entity", "accounts", "--json"))
+    assert (again["status"], again["rows"], again["calls"]) == ("succeeded", 1, 3)
+    assert outcomes(again)[FIRST]["bookmark_before"] == outcomes(report)[FIRST]["bookmark_after"]
+    assert desk.rows("select division, count(*) from exact_online.accounts group by 1 order by 1") == [
+        (FIRST, 3),
+        (SECOND, 2),
+    ]
+    assert desk.rows("select count(*) from exact_online.accounts where name = 'New name'") == [(1,)]
+    assert desk.exact.violations == []
+
+
+def test_one_division_into_a_dataset_of_ones_own(desk: Desk) -> None:
+    told = desk.load("--entity", "accounts", "--division", str(SECOND), "--dataset", "raw", "--json")
+    assert told.exit_code == 0
+    assert desk.rows("select distinct division from raw.accounts") == [(SECOND,)]
+
+
+def test_entities_and_divisions_may_stand_in_the_settings(desk: Desk) -> None:
+    settings = {"SOURCES__EXACT_ONLINE__ENTITIES": "accounts", "SOURCES__EXACT_ONLINE__DIVISIONS": str(FIRST)}
+    told = desk.run("run", "--database", str(desk.database), "--json", **settings)
+    assert [(one["name"], one["division"]) for one in read_json(told)["entities"]] == [("accounts", FIRST)]
+
+
+def test_people_get_a_table_and_a_line_of_totals(desk: Desk) -> None:
+    told = desk.load("--entity", "accounts")
+    lines = told.stdout.splitlines()
+    assert lines[0].split() == ["entity", "feed", "rows", "deleted", "calls", "status"]
+    assert lines[1].split() == ["accounts", "sync", "5", "0", "2", "succeeded"]
+    assert lines[-1].startswith("succeeded: 5 rows in 3 calls, 2 divisions, ")
+    assert lines[-1].endswith(f"into {desk.database}, dataset exact_online")
+    assert told.stderr.splitlines()[0] == "reading 1 entity of 2 divisions"
+    assert f"division {FIRST}: 3 rows" in told.stderr
+    assert "\x1b" not in told.output
+
+
+def test_a_limit_on_calls_pauses_and_the_next_run_goes_on(desk: Desk) -> None:
+    paused = desk.load("--entity", "accounts", "--division", str(FIRST), "--max-calls", "1")
+    assert paused.exit_code == 5
+    assert paused.stdout.splitlines()[-1].endswith("run again to go on")
+    assert "the limit of 1 calls for this run is reached" in paused.stderr
+    resumed = desk.load("--entity", "accounts", "--division", str(FIRST), "--json")
+    assert (resumed.exit_code, read_json(resumed)["rows"]) == (0, 3)
+
+
+def test_one_entity_that_fails_does_not_stop_the_others(desk: Desk) -> None:
+    told = desk.load("--entity", "accounts", "--entity", "journals", "--json")
+    report = read_json(told)
+    assert told.exit_code == 6
+    assert report["status"] == "failed"
+    assert {one["status"] for one in outcomes(report).values()} == {"succeeded"}
+    assert {one["status"] for one in outcomes(report, "journals").values()} == {"failed"}
+    assert desk.rows("select count(*) from exact_online.accounts") == [(5,)]
+
+
+def test_a_failure_is_told_once_per_division_with_the_entities_it_met(desk: Desk) -> None:
+    refusal = Canned(403, "", {"Reason": "DivisionBlocked"})
+    desk.exact.fail_next(100, ACCOUNTS, refusal)
+    told = desk.load("--entity", "accounts", "--entity", "contacts", "--division", str(FIRST))
+    assert told.exit_code == 6
+    failures = [line for line in told.stderr.splitlines() if line.startswith("failed: ")]
+    assert len(failures) == 1
+    assert failures[0].startswith(f"failed: division {FIRST}, accounts, contacts: ")
+
+
+def test_a_withdrawn_consent_asks_for_a_new_one(desk: Desk) -> None:
+    desk.exact.revoke()
+    told = desk.load("--entity", "accounts", "--json")
+    assert told.exit_code == read_json(told)["exit_code"] == 3
+    assert "exact-source connect" in told.stderr
+    status = desk.run("status", "--json")
+    assert read_json(status)[0]["last_run"]["exit_code"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--entity", "nope"], "there is no entity 'nope'"),
+        (["--entity", "accounts", "--feed", "accounts=fast"], "'fast' is not a feed"),
+        (["--entity", "deleted_records", "--feed", "deleted_records=bulk"], "has no feed 'bulk'"),
+        (["--entity", "accounts", "--window", "accounts=Modified"], "--window needs --start-date"),
+        (["--window", "accounts=Modified:x", "--start-date", "2026-01-01"], "'x' is not a number of days"),
+        (["--start-date", "yesterday"], "'yesterday' is not a date"),
+        (["--destination", "abacus"], "dlt has no destination 'abacus'"),
+        (["--database", "/nowhere/at/all.duckdb"], "the folder of the database /nowhere/at/all.duckdb does not exist"),
+        (["--region", "xx"], "is not a region of Exact Online"),
+        (["--sandbox", "--region", "nl"], "--sandbox has a connection of its own"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_read(desk: Desk, arguments: list[str], told: str) -> None:
+    before = len(desk.exact.requests)
+    done = desk.load(*arguments, "--json")
+    assert done.exit_code == read_json(done)["exit_code"] == 2
+    assert told in done.stderr
+    assert len(desk.exact.requests) == before
+
+
+def test_status_knows_the_token_and_the_newest_outcome_of_everything_without_asking(desk: Desk) -> None:
+    desk.load("--entity", "accounts")
+    desk.load("--entity", "journals", "--division", str(FIRST))
+    before = len(desk.exact.requests)
+    told = desk.run("status", "--json")
+    [one] = read_json(told)
+    assert told.exit_code == 0
+    assert len(desk.exact.requests) == before
+    assert (one["connection"], one["status"], one["user"]) == ("default", "healthy", "Test User")
+    assert one["divisions"] == [FIRST, SECOND]
+    assert one["token_days_left"] == 30.0
+    assert one["last_run"]["status"] == "failed"
+    assert [(entity["name"], entity["division"], entity["status"]) for entity in one["entities"]] == [
+        ("accounts", FIRST, "succeeded"),
+        ("journals", FIRST, "failed"),
+        ("accounts", SECOND, "succeeded"),
+    ]
+    assert desk.run("status").stdout.splitlines()[1].split()[:2] == ["default", "healthy"]
+
+
+def test_what_is_remembered_is_for_its_user_alone(desk: Desk) -> None:
+    desk.load("--entity", "accounts")
+    kept = desk.home / "data" / "exact-source" / "runs" / "default.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    desk.has_kept_its_secrets(kept.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"last_run": None})])
+def test_a_spoilt_memory_is_no_memory(desk: Desk, text: str) -> None:
+    kept = desk.home / "data" / "exact-source" / "runs" / "default.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text, "utf-8")
+    told = desk.run("status", "--json")
+    assert (told.exit_code, read_json(told)[0]["last_run"]) == (0, None)
+
+
+def test_status_of_a_connection_that_never_was(desk: Desk) -> None:
+    told = desk.run("status", "--connection", "winter", "--json")
+    assert (told.exit_code, read_json(told)[0]["status"]) == (3, "never connected")
+    assert "exact-source connect --connection winter" in desk.run("status", "--connection", "winter").stderr
+
+
+def test_status_of_a_token_under_another_key(desk: Desk) -> None:
+    told = desk.run("status", "--json", SOURCES__EXACT_ONLINE__ENCRYPTION_KEY="A" * 43 + "=")
+    assert (told.exit_code, read_json(told)[0]["status"]) == (3, "reconnect")
