@@ -148,6 +148,9 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         failure = _translated(error)
         if extraction.session is None:
             raise failure from None
+    finally:
+        if extraction.session is not None:
+            extraction.session.client.close()
     return _report(extraction, started_at, around.clock, failure)
 
 

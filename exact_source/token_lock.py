@@ -83,22 +83,27 @@ class FileLock:
 
 @dataclass(frozen=True, slots=True)
 class RowLock:
-    """A row of ``table`` (one text column ``name``) in a database that locks rows."""
+    """A row of ``table`` (one text column ``name``) in a database that locks rows.
+
+    The threads of one process queue before it, so that they never use up the sessions that the holder needs.
+    """
 
     engine: sa.Engine
     table: sa.Table
+    _threads: MemoryLock = field(default_factory=MemoryLock)
 
     @contextmanager
     def hold(self, name: str, seconds: float) -> Iterator[None]:
-        self._make_row(name)
-        session = self.engine.connect()
-        try:
-            self._lock_row(session, name, seconds)
-            yield
-        finally:
-            # The session may be gone: what was done under the lock is judged by its own writes.
-            with suppress(sa.exc.SQLAlchemyError):
-                session.close()
+        with self._threads.hold(name, seconds):
+            self._make_row(name)
+            session = self.engine.connect()
+            try:
+                self._lock_row(session, name, seconds)
+                yield
+            finally:
+                # The session may be gone: what was done under the lock is judged by its own writes.
+                with suppress(sa.exc.SQLAlchemyError):
+                    session.close()
 
     def _make_row(self, name: str) -> None:
         with suppress(sa.exc.IntegrityError), self.engine.begin() as session:

@@ -83,8 +83,8 @@ class Desk:
         self.has_kept_its_secrets(told.output)
         return told
 
-    def load(self, *arguments: str) -> Result:
-        return self.run("run", "--database", str(self.database), *arguments)
+    def load(self, *arguments: str, **environment: str) -> Result:
+        return self.run("run", "--database", str(self.database), *arguments, **environment)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
-from strict_exact import StrictExact
 
 from exact_source.auth import Authorizer
 from exact_source.clock import Clock, ManualClock, SystemClock
@@ -24,9 +25,15 @@ from exact_source.errors import ExactError
 from exact_source.renewal import no_step
 from exact_source.settings import Settings, load_settings
 from exact_source.tokens import TokenStore
+from strict_exact import Canned, StrictExact
 
 KEY = Fernet.generate_key().decode()
 TOKEN_CALL = "/api/oauth2/token"
+# Outages of the token endpoint (§2.4).
+MAINTENANCE = Canned(503, "<html><body>Exact Online is being maintained</body></html>", {"Content-Type": "text/html"})
+NO_PROXY = {"faultstring": "Unable to identify proxy for host: secure", "detail": {"errorcode": "ApplicationNotFound"}}
+APIGEE = Canned(500, json.dumps({"fault": NO_PROXY}))
+EMPTY = Canned(200, "")
 
 
 def processes() -> ForkServerContext:
@@ -71,17 +78,17 @@ class Bench:
     def store(self, **overrides: object) -> TokenStore:
         return TokenStore.from_settings(self.settings(**overrides))
 
-    def authorizer(self, on_step: Callable[[str], None] = no_step, **overrides: object) -> Authorizer:
+    def authorizer(self, on_step: Callable[[str], None] = no_step, **overrides: Any) -> Authorizer:
         settings = self.settings(**overrides)
         return Authorizer(settings, TokenStore.from_settings(settings), self.clock, on_step=on_step)
 
-    def connect(self, **overrides: object) -> Connected:
+    def connect(self, **overrides: Any) -> Connected:
         with self.authorizer(**overrides) as authorizer:
             question = Question(authorizer.settings, self.clock)
             code = question.answered(self.exact.consent(question.url))
             return connect(authorizer, code, question.redirect_uri)
 
-    def access_token(self, **overrides: object) -> str:
+    def access_token(self, **overrides: Any) -> str:
         with self.authorizer(**overrides) as authorizer:
             return authorizer.access_token()
 
@@ -99,6 +106,11 @@ class Bench:
         """Whether Exact accepts an access token now."""
         with self.authorizer() as authorizer:
             return authorizer.host.get("/api/v1/current/Me", token).status == 200
+
+
+def words(error: BaseException) -> str:
+    """All that a traceback tells."""
+    return "".join(traceback.format_exception(error))
 
 
 def ask_for_token(settings: Settings, clock: Clock, on_step: Callable[[str], None] = no_step) -> str:

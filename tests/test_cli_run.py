@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_one_division_into_a_dataset_of_ones_own(desk: Desk) -> None:
 
 def test_entities_and_divisions_may_stand_in_the_settings(desk: Desk) -> None:
     settings = {"SOURCES__EXACT_ONLINE__ENTITIES": "accounts", "SOURCES__EXACT_ONLINE__DIVISIONS": str(FIRST)}
-    told = desk.run("run", "--database", str(desk.database), "--json", **settings)
+    told = desk.load("--json", **settings)
     assert [(one["name"], one["division"]) for one in read_json(told)["entities"]] == [("accounts", FIRST)]
 
 
@@ -108,11 +109,24 @@ def test_a_failure_is_told_once_per_division_with_the_entities_it_met(desk: Desk
 
 def test_a_withdrawn_consent_asks_for_a_new_one(desk: Desk) -> None:
     desk.exact.revoke()
-    told = desk.load("--entity", "accounts", "--json")
-    assert told.exit_code == read_json(told)["exit_code"] == 3
-    assert "exact-source connect" in told.stderr
-    status = desk.run("status", "--json")
-    assert read_json(status)[0]["last_run"]["exit_code"] == 3
+    process = desk.start("run", "--database", str(desk.database), "--entity", "accounts", "--json")
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == json.loads(stdout)["exit_code"] == 3
+    assert "exact-source connect" in stderr
+    assert read_json(desk.run("status", "--json"))[0]["last_run"]["exit_code"] == 3
+
+
+def test_an_interrupted_run_ends_cleanly_and_the_next_one_reads_all(desk: Desk) -> None:
+    desk.exact.fail_next(1, ACCOUNTS, "slow")
+    process = desk.start("run", "--database", str(desk.database), "--entity", "accounts", "--json")
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("reading 1 entity")
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    print(stdout,stderr,process.returncode)
+    assert process.returncode == json.loads(stdout)["exit_code"] == 130
+    assert "Traceback" not in stderr
+    assert read_json(desk.load("--entity", "accounts", "--json"))["rows"] == 5
 
 
 @pytest.mark.parametrize(

@@ -471,3 +471,26 @@ def test_two_sandboxes_of_one_seed_are_the_same_and_independent() -> None:
     assert list(other.records.rows(D, "crm/Accounts")) == rows
     one.records.delete(D, "crm/Accounts", rows[0]["ID"])
     assert other.records.count(D, "crm/Accounts") == len(rows)
+
+
+# the company
+
+
+def test_the_default_consent_leaves_one_division_out_and_another_is_archived() -> None:
+    with visiting(Sandbox()) as visitor:
+        visitor.connect()
+        listed = visitor.rows("system/Divisions?$select=Code,Status", visitor.sandbox.divisions[1])
+        assert len(listed) == len(visitor.sandbox.divisions) - 1
+        assert sorted(row["Status"] for row in listed) == [1, 1, 1, 2]
+
+
+def test_a_business_day_shows_in_the_sync_streams() -> None:
+    with visiting(Sandbox()) as visitor:
+        division = visitor.sandbox.divisions[1]
+        since = visitor.sandbox.records.highest_rowversion(division)
+        visitor.sandbox.advance(days=1)
+        counts = visitor.sandbox.business_day()
+        assert sum(counts.values()) > 0
+        visitor.connect()
+        changed = visitor.rows(f"sync/Financial/TransactionLines?$filter=Timestamp gt {since}L&$select=ID", division)
+        assert changed != []

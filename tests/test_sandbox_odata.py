@@ -502,3 +502,14 @@ def test_lines_can_be_expanded_and_navigated_to(visitor: Visitor) -> None:
     deferred = visitor.d(f"salesinvoice/SalesInvoices(guid'{invoice}')?$select=SalesInvoiceLines")
     answer = visitor.http.get(deferred["SalesInvoiceLines"]["__deferred"]["uri"]).json()["d"]["results"]
     assert len(answer) == 2
+
+
+def test_a_filter_of_many_keys_is_as_good_as_one(visitor: Visitor) -> None:
+    load(visitor, 100)
+    wanted = " or ".join(f"LastName eq 'Name {number:04}'" for number in range(0, 100, 2))
+    assert len(visitor.rows(f"crm/Contacts?$select=ID&$filter={wanted}")) == 50
+
+
+def test_endless_brackets_are_a_syntax_error() -> None:
+    with pytest.raises(Refusal):
+        parse_filter("(" * 5000, endpoint("crm/Accounts"), "Account")

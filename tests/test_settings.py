@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exact_source.errors import ConfigurationError, UnknownName
-from exact_source.settings import HOSTS, Secret, load_settings, require_credentials, require_redirect_uri
+from exact_source.setting_values import HOSTS, Secret
+from exact_source.settings import load_settings, require_credentials, require_redirect_uri
 
 CLIENT_ID = "2bf1a4a5-58e5-4a4e-9a22-3a3c2b1a9d7e"
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -56,7 +58,8 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 def test_settings_come_from_the_environment_and_from_both_toml_files(tmp_path: Path) -> None:
-    write(tmp_path, "config.toml", "[sources.exact_online]\nregion = 'be'\ndivisions = [1, 2]\nstart_date = 2026-01-31\n")
+    given = "region = 'be'\ndivisions = [1, 2]\nstart_date = 2026-01-31\n"
+    write(tmp_path, "config.toml", f"[sources.exact_online]\n{given}")
     write(tmp_path, "secrets.toml", f"[sources.exact_online]\nclient_id = '{CLIENT_ID}'\nclient_secret = 'hush-hush'\n")
     (found,) = ask(tmp_path, "default", SOURCES__EXACT_ONLINE__MAX_WORKERS="7", SOURCES__EXACT_ONLINE__TIMEOUT="")
     assert (found["region"], found["base_url"]) == ("be", "https://start.exactonline.be")
@@ -217,8 +220,9 @@ def test_a_malformed_client_id_is_refused_and_not_repeated(given: str) -> None:
     ],
 )
 def test_a_wrong_value_names_its_setting_and_no_secret(name: str, value: object) -> None:
+    given: dict[str, Any] = {name: value}
     with pytest.raises(ConfigurationError, match=name) as caught:
-        load_settings(**{name: value})
+        load_settings(**given)
     assert "hush" not in str(caught.value)
 
 

@@ -13,9 +13,9 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
-from connecting import KEY, processes
 from cryptography.fernet import Fernet
 
+from connecting import KEY, processes
 from exact_source.connections import Connection, Division, Identity, Intent, Loss, Token
 from exact_source.errors import Busy, ConfigurationError, Unreadable
 from exact_source.secrets_at_rest import Cipher
@@ -72,7 +72,14 @@ def test_an_app_without_rotation_keeps_its_refresh_token() -> None:
 
 @pytest.mark.parametrize(
     ("age", "is_fresh", "is_usable"),
-    [(0, True, True), (569, True, True), (570, False, True), (599, False, True), (600, False, False), (-3600, False, True)],
+    [
+        (0, True, True),
+        (569, True, True),
+        (570, False, True),
+        (599, False, True),
+        (600, False, False),
+        (-3600, False, True),
+    ],
 )
 def test_a_token_is_fresh_for_570_seconds_and_usable_for_600(age: int, is_fresh: bool, is_usable: bool) -> None:
     now = NOW + timedelta(seconds=age)

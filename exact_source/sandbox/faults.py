@@ -11,6 +11,7 @@ from exact_source.sandbox.amsterdam import wall_clock
 from exact_source.sandbox.messages import HTML, JSON, Reply
 from exact_source.sandbox.rendering import render_error
 
+NIGHT = (time(4, 0), time(4, 30))
 GENERIC_FAULT = "A problem has occurred. The cause of this issue will be investigated as soon as possible."
 _MAINTENANCE = (
     b"<!DOCTYPE html><html><head><title>Maintenance</title></head>"
@@ -67,7 +68,7 @@ class Faults:
 
     def __init__(self, *, nightly: bool = False) -> None:
         self._scheduled: list[Scheduled] = []
-        self._windows: list[tuple[time, time]] = [(time(4, 0), time(4, 30))] if nightly else []
+        self._windows: list[tuple[time, time]] = [NIGHT] if nightly else []
         self._lock = threading.Lock()
 
     def add(self, scheduled: Scheduled) -> None:

@@ -69,7 +69,10 @@ class _Token:
 def parse_filter(text: str, endpoint: Endpoint, type_name: str) -> Filter:
     """Read a filter on an endpoint. A refusal with Exact's text when it cannot be understood."""
     parser = _Parser(_tokens(text), endpoint, type_name)
-    term = parser.whole()
+    try:
+        term = parser.whole()
+    except RecursionError:
+        raise bad_query() from None
     return Filter(term.run, tuple(dict.fromkeys(parser.members)), term.facts)
 
 
@@ -113,16 +116,16 @@ class _Parser:
         return term
 
     def _either(self) -> Term:
-        left = self._both()
+        terms = [self._both()]
         while self._accept("word", "or"):
-            left = _or(_truth(left), _truth(self._both()))
-        return left
+            terms.append(self._both())
+        return _or(terms) if len(terms) > 1 else terms[0]
 
     def _both(self) -> Term:
-        left = self._compared()
+        terms = [self._compared()]
         while self._accept("word", "and"):
-            left = _and(_truth(left), _truth(self._compared()))
-        return left
+            terms.append(self._compared())
+        return _and(terms) if len(terms) > 1 else terms[0]
 
     def _compared(self) -> Term:
         left = self._sum()
@@ -216,27 +219,34 @@ def _constant(literal: Literal) -> Term:
     return Term(literal.edm, lambda _row: value, literal=literal)
 
 
-def _or(left: Term, right: Term) -> Term:
+def _or(terms: list[Term]) -> Term:
+    runs = [_truth(term).run for term in terms]
+
     def run(row: Row) -> bool | None:
-        one, other = left.run(row), right.run(row)
-        if one is True or other is True:
-            return True
-        return None if one is None or other is None else False
+        is_unknown = False
+        for one in runs:
+            value = one(row)
+            if value is True:
+                return True
+            is_unknown = is_unknown or value is None
+        return None if is_unknown else False
 
     return Term(_TRUTH, run)
 
 
-def _and(left: Term, right: Term) -> Term:
-    def run(row: Row) -> bool | None:
-        one = left.run(row)
-        if one is False:
-            return False
-        other = right.run(row)
-        if other is False:
-            return False
-        return None if one is None or other is None else True
+def _and(terms: list[Term]) -> Term:
+    runs = [_truth(term).run for term in terms]
 
-    return Term(_TRUTH, run, facts=left.facts + right.facts)
+    def run(row: Row) -> bool | None:
+        is_unknown = False
+        for one in runs:
+            value = one(row)
+            if value is False:
+                return False
+            is_unknown = is_unknown or value is None
+        return None if is_unknown else True
+
+    return Term(_TRUTH, run, facts=tuple(fact for term in terms for fact in term.facts))
 
 
 def _not(term: Term) -> Term:

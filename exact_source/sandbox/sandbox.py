@@ -15,7 +15,7 @@ from exact_source.sandbox import company, generic
 from exact_source.sandbox.authorization import Authorization
 from exact_source.sandbox.bodies import Key
 from exact_source.sandbox.computed import User
-from exact_source.sandbox.faults import Fault, Faults, Scheduled
+from exact_source.sandbox.faults import NIGHT, Fault, Faults, Scheduled
 from exact_source.sandbox.messages import RecordedRequest, Request
 from exact_source.sandbox.options import Options
 from exact_source.sandbox.quotas import Quotas, Velocity
@@ -65,6 +65,10 @@ class ShiftedClock:
             self._beneath.advance(days=days, minutes=minutes, seconds=seconds)
             return
         self._offset += timedelta(days=days, minutes=minutes, seconds=seconds)
+        self.remember()
+
+    def remember(self) -> None:
+        """Write the offset into the store."""
         self._storage.keep(_OFFSET, str(self._offset.total_seconds()))
 
 
@@ -212,9 +216,11 @@ class Sandbox:
         return self.records.divisions()
 
     def reset(self) -> None:
-        """Back to the first day: fresh books, no consent, no faults, nothing counted."""
+        """Fresh books, founded now; no consent, no scheduled faults, nothing counted. Time does not go back."""
         self._storage.empty()
         self._faults.forget()
+        if self.options.nightly_window:
+            self._faults.add_window(*NIGHT)
         self._quotas.forget()
         self._velocity.forget()
         self._service.forget_requests()
@@ -228,6 +234,7 @@ class Sandbox:
     def _open(self) -> None:
         if self._storage.setting(_FOUNDED) is None:
             self._found()
+        self.clock.remember()
         self.records.forget_numbers()
         self._tokens.register(App(self.client_id, self.client_secret, self.redirect_uri))
         chosen = self._storage.setting("current division")
@@ -247,15 +254,14 @@ class Sandbox:
                 self._storage.copy_to(_TEMPLATES[name])
 
     def _fill(self) -> None:
-        with self.records.in_transaction():
-            if self._scale == BARE:
-                self.records.insert(0, DIVISIONS, generic.bare_divisions())
-            else:
-                company.found(self.records, self.clock, self._scale, self._seed)
-                if not self.records.count(0, DIVISIONS):
-                    self.records.insert(0, DIVISIONS, company.divisions(self._seed))
-            generic.fill(self.records, self.clock, self._seed)
-            self._storage.keep(_FOUNDED, self.clock.now().isoformat())
+        """Found the books in portions; a store whose founding broke off is founded again from nothing."""
+        self._storage.empty()
+        if self._scale == BARE:
+            self.records.insert(0, DIVISIONS, generic.bare_divisions())
+        else:
+            company.found(self.records, self.clock, self._scale, self._seed)
+        generic.fill(self.records, self.clock, self._seed)
+        self._storage.keep(_FOUNDED, self.clock.now().isoformat())
 
     def _main_division(self) -> int:
         rows = self._divisions()
