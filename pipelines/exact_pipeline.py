@@ -17,7 +17,7 @@ from exact_source import Order, Target, Window, exact_online, extraction_of, run
 
 def load_default_entities() -> None:
     """Everything most people need, all divisions, incrementally, into a DuckDB file; with a report."""
-    report = run(Order(target=Target(database="exact_online.duckdb")))
+    report = run(Order(target=Target(database="exact.duckdb")))
     print(f"{report.status}: {report.rows} rows in {report.calls} calls")
     sys.exit(report.exit_code)
 
@@ -33,7 +33,9 @@ def load_the_ledger_with_dlt() -> None:
 
 def load_two_divisions_into_postgres() -> None:
     """Another destination: credentials as dlt wants them, under ``[destination.postgres]`` in secrets.toml."""
-    run(Order(divisions=[124132, 124133], entities=["sales_invoices", "sales_invoice_lines"], target=Target("postgres")))
+    run(
+        Order(divisions=[124132, 124133], entities=["sales_invoices", "sales_invoice_lines"], target=Target("postgres"))
+    )
 
 
 def load_old_transactions_by_month() -> None:

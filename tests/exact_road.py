@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import httpx
-from strict_exact import Division, StrictExact, Table
 
 from exact_source import odata
 from exact_source.catalogue import Endpoint, FeedKind, entity
@@ -25,6 +24,7 @@ from exact_source.cursors import Bookmark, Window, plan_for
 from exact_source.errors import ExactError
 from exact_source.reading import Portion, Reading, Share
 from exact_source.tables import share_of
+from strict_exact import Division, StrictExact, Table
 
 DIVISION = 124132
 

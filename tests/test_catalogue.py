@@ -56,7 +56,9 @@ def test_every_entity_has_a_key_that_each_of_its_feeds_carries() -> None:
 
 def test_no_two_members_of_a_feed_become_one_column() -> None:
     doubled = [
-        told(found, feed) for found, feed in FEEDS if len({name for name, _ in columns(feed)}) < len(feed.endpoint.fields)
+        told(found, feed)
+        for found, feed in FEEDS
+        if len({name for name, _ in columns(feed)}) < len(feed.endpoint.fields)
     ]
     assert doubled == []
 

@@ -16,7 +16,8 @@ REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
     errors events clock catalogue odata limits responses retries tables cursors
-    setting_values settings secrets_at_rest token_lock token_answers tokens token_store host auth consent
+    setting_values settings secrets_at_rest token_lock connections tokens token_answers refusals host
+    renewal auth identity consent loopback
     client reading spool extraction resources source runs run_history sandbox cli __main__
 """.split()
 KNOWLEDGE = "errors events catalogue odata limits responses retries tables cursors".split()

@@ -24,7 +24,9 @@ NAMES = [*CAPTURED, "Date"]
 GARBAGE = st.one_of(
     st.text(max_size=25),
     st.integers(-(10**30), 10**30).map(str),
-    st.sampled_from(["--5", "1e3", "5.0", "", " 7 ", "NaN", "٣", "0x10", "1_000", "-", "Fri, 31 Dec 9999 23:59:59 GMT"]),
+    st.sampled_from(
+        ["--5", "1e3", "5.0", "", " 7 ", "NaN", "٣", "0x10", "1_000", "-", "Fri, 31 Dec 9999 23:59:59 GMT"]
+    ),
 )
 
 
@@ -88,7 +90,9 @@ def test_a_reset_is_waited_for_by_the_clock_that_set_it(ahead: int) -> None:
 
 
 def test_a_difference_below_two_seconds_is_no_skew() -> None:
-    assert Quota.from_headers({"Date": format_datetime(NOW - timedelta(seconds=1), usegmt=True)}, NOW).skew == timedelta(0)
+    assert Quota.from_headers(
+        {"Date": format_datetime(NOW - timedelta(seconds=1), usegmt=True)}, NOW
+    ).skew == timedelta(0)
 
 
 def test_a_day_is_spent_until_it_turns() -> None:

@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strict_odata import Filter, Table, literal, split_query, tokens
 
 from exact_source import odata
+from strict_odata import Filter, Table, literal, split_query, tokens
 
 ZONE = ZoneInfo("Europe/Amsterdam")
-FIELDS = Table("crm/Things", {"ID": "Edm.Guid", "Name": "Edm.String", "Modified": "Edm.DateTime", "Timestamp": "Edm.Int64"})
+FIELDS = Table(
+    "crm/Things", {"ID": "Edm.Guid", "Name": "Edm.String", "Modified": "Edm.DateTime", "Timestamp": "Edm.Int64"}
+)
 MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))
 
 
@@ -108,7 +110,9 @@ def test_a_question_names_its_filter_and_its_members() -> None:
     )
     assert found == "/api/v1/124132/sync/CRM/Accounts?$filter=Timestamp%20gt%205L&$select=ID,Code"
     assert odata.path_and_query("current/Me", division=1) == "/api/v1/current/Me"
-    assert odata.path_and_query("beta/{division}/x/Y", division=7, where="a+b&c eq '%'").endswith("a%2Bb%26c%20eq%20%27%25%27")
+    assert odata.path_and_query("beta/{division}/x/Y", division=7, where="a+b&c eq '%'").endswith(
+        "a%2Bb%26c%20eq%20%27%25%27"
+    )
 
 
 def test_conditions_are_joined_and_empty_ones_left_out() -> None:
@@ -135,7 +139,9 @@ def test_only_the_same_scheme_host_and_port_are_the_same_origin(url: str, is_our
 
 
 def test_a_kept_link_is_what_exact_wrote_without_its_host() -> None:
-    link = "https://start.exactonline.nl/api/v1/1/crm/Accounts?$select=ID&$skiptoken=guid'cb',datetime'2018-09-21T04%3A18'"
+    link = (
+        "https://start.exactonline.nl/api/v1/1/crm/Accounts?$select=ID&$skiptoken=guid'cb',datetime'2018-09-21T04%3A18'"
+    )
     kept = odata.without_origin(link)
     assert link == "https://start.exactonline.nl" + kept
     assert "%3A" in kept

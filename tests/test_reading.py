@@ -8,9 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from exact_road import DIVISION, Road, Store, guid, read_until_done, road, table
-from strict_exact import Canned, Table
 
+from exact_road import DIVISION, Road, Store, guid, read_until_done, road, table
 from exact_source.catalogue import endpoint
 from exact_source.clock import ManualClock
 from exact_source.cursors import Bookmark, Window
@@ -24,6 +23,7 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Event, RequestDone
+from strict_exact import Canned, Table
 
 BANKS = endpoint("cashflow/Banks")
 SERIALS = endpoint("sync/Inventory/SerialBatchNumbers")
@@ -296,7 +296,9 @@ def test_a_page_cut_short_is_asked_again() -> None:
         assert way.server.violations == []
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "{}", '{"d": 5}', '{"d": [{"ID": 5}]}', b"\xff\xfe\x00", '{"d": [null]}'])
+@pytest.mark.parametrize(
+    "body", ["", "<html>", "{}", '{"d": 5}', '{"d": [{"ID": 5}]}', b"\xff\xfe\x00", '{"d": [null]}']
+)
 def test_an_answer_that_stays_unreadable_is_told_and_keeps_the_bookmark(body: str | bytes) -> None:
     with road([banks(130)]) as way:
         store = Store("banks")
@@ -385,7 +387,9 @@ def test_a_change_in_the_repeated_hour_of_october_is_not_lost() -> None:
         assert way.server.violations == []
 
 
-@pytest.mark.parametrize("moment", [datetime(2026, 3, 28, 23, 0, tzinfo=UTC), datetime(2026, 10, 24, 22, 0, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "moment", [datetime(2026, 3, 28, 23, 0, tzinfo=UTC), datetime(2026, 10, 24, 22, 0, tzinfo=UTC)]
+)
 def test_no_change_is_lost_around_a_change_of_the_clocks(moment: datetime) -> None:
     with road([banks(12)], clock=ManualClock(moment)) as way:
         store, client = Store("banks"), way.client()
@@ -428,7 +432,10 @@ def _client_with(way: Road, clock: ManualClock, listener: Callable[[Event], None
 
 def test_windows_are_read_in_turn_and_open_ones_again() -> None:
     found = endpoint("crm/Opportunities")
-    rows = [{"ID": guid(at), "CloseDate": datetime(2026, 1, 1) + timedelta(days=at), "Modified": LONG_AGO} for at in range(90)]
+    rows = [
+        {"ID": guid(at), "CloseDate": datetime(2026, 1, 1) + timedelta(days=at), "Modified": LONG_AGO}
+        for at in range(90)
+    ]
     with road([table(found, rows, key=("ID",))]) as way:
         store = Store("opportunities", window=Window("CloseDate", date(2026, 1, 1), days=10))
         store.read(way.client())

@@ -95,8 +95,10 @@ BODIES = st.one_of(
     st.text(max_size=60).map(str.encode),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["error", "message", "value", "d"]), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["error", "message", "value", "d"]), inner, max_size=3)
+        ),
         max_leaves=8,
     ).map(lambda value: json.dumps(value).encode()),
 )
@@ -106,7 +108,9 @@ BODIES = st.one_of(
 @example(500, b"[" * 5000, {})
 @example(500, b'{"error":' * 5000, {})
 @example(400, '{"error": {"message": "\ud83d"}}'.encode("utf-8", "surrogatepass"), {})
-def test_no_answer_whatever_it_holds_makes_the_reading_of_it_fail(status: int, body: bytes, headers: dict[str, str]) -> None:
+def test_no_answer_whatever_it_holds_makes_the_reading_of_it_fail(
+    status: int, body: bytes, headers: dict[str, str]
+) -> None:
     found = responses.failure(status, headers, body, WHERE)
     assert (found is None) == (200 <= status < 300)
     if found is not None:
@@ -131,7 +135,9 @@ def test_a_400_names_the_member_that_is_missing(text: str, member: str | None) -
 
 
 def test_mandatory_filtering_is_recognised() -> None:
-    text = "This endpoint has mandatory filtering applied. A GET request for this endpoint must have a $filter parameter"
+    text = (
+        "This endpoint has mandatory filtering applied. A GET request for this endpoint must have a $filter parameter"
+    )
     found = responses.failure(400, {}, as_json(text), WHERE)
     assert isinstance(found, errors.BadQuery)
     assert responses.wants_filter(found)

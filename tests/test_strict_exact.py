@@ -15,6 +15,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from strict_exact import Canned, Division, Raw, StrictExact, Table
 from strict_odata import Filter, ODataError, comparable
 
