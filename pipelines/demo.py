@@ -29,7 +29,8 @@ TRIAL_BALANCE_TOTAL = """
 """
 
 REVENUE_PER_MONTH = """
-    SELECT strftime(l.date, '%Y-%m') AS month, -sum(l.amount_dc)::DECIMAL(18, 2) AS revenue, count(DISTINCT l.entry_id) AS entries
+    SELECT strftime(l.date, '%Y-%m') AS month,
+           -sum(l.amount_dc)::DECIMAL(18, 2) AS revenue, count(DISTINCT l.entry_id) AS entries
     FROM exact_online.transaction_lines AS l
     JOIN exact_online.gl_accounts AS g ON g.division = l.division AND g.id = l.gl_account
     WHERE g.type = 110

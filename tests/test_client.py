@@ -7,9 +7,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from exact_road import DIVISION, guid, road, table
-from strict_exact import Canned, Division, Table
 
+from exact_road import DIVISION, guid, road, table
 from exact_source.catalogue import endpoint
 from exact_source.client import Client
 from exact_source.clock import ManualClock
@@ -30,6 +29,7 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Event, RequestDone, Waiting
+from strict_exact import Canned, Division, Table
 
 BANKS = endpoint("cashflow/Banks")
 PATH = f"/api/v1/{DIVISION}/cashflow/Banks?$select=ID"
@@ -72,7 +72,9 @@ def test_a_link_is_followed_to_the_letter() -> None:
         assert way.server.requests[-1].target == link
 
 
-@pytest.mark.parametrize("link", ["https://example.test/api", "http://127.0.0.1:1/api", "http://[::1/", "http://a\x00b/", ""])
+@pytest.mark.parametrize(
+    "link", ["https://example.test/api", "http://127.0.0.1:1/api", "http://[::1/", "http://a\x00b/", ""]
+)
 def test_no_other_host_ever_gets_the_token(link: str) -> None:
     with road([banks()]) as way:
         client = way.client()
@@ -201,7 +203,9 @@ class BothClocks:
         (Canned(404), NotFound, 1),
     ],
 )
-def test_what_may_pass_is_tried_again_and_what_will_not_is_not(fault: Canned | str, kind: type[ExactError], calls: int) -> None:
+def test_what_may_pass_is_tried_again_and_what_will_not_is_not(
+    fault: Canned | str, kind: type[ExactError], calls: int
+) -> None:
     with road([banks()]) as way:
         client = way.client()
         way.server.fail_next(99, "Banks", fault)
@@ -320,7 +324,10 @@ def test_every_exchange_is_told_without_a_secret() -> None:
         way.server.fail_next(1, "Banks", Canned(500, told(GENERIC)))
         ask(client)
         done = [event for event in seen if isinstance(event, RequestDone)]
-        assert [(event.status, event.attempt, event.error is None) for event in done] == [(500, 1, False), (200, 2, True)]
+        assert [(event.status, event.attempt, event.error is None) for event in done] == [
+            (500, 1, False),
+            (200, 2, True),
+        ]
         assert (done[1].minutely_left, done[1].daily_left) == (59, 4999)
         assert done[1].wait > 0
         assert not [secret for secret in way.server.issued_secrets if secret in repr(seen) or secret in repr(client)]
@@ -343,5 +350,3 @@ def test_a_host_that_is_not_there_is_unreachable() -> None:
         with pytest.raises(Unreachable, match="run again"):
             ask(client)
         assert client.calls == 5
-
-
