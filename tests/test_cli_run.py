@@ -116,17 +116,14 @@ def test_a_withdrawn_consent_asks_for_a_new_one(desk: Desk) -> None:
     assert read_json(desk.run("status", "--json"))[0]["last_run"]["exit_code"] == 3
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_ends_cleanly_and_the_next_one_reads_all(
-    desk: Desk, number: signal.Signals, code: int
-) -> None:
+def test_an_interrupted_run_ends_cleanly_and_the_next_one_reads_all(desk: Desk) -> None:
     desk.exact.fail_next(1, ACCOUNTS, "slow")
     process = desk.start("run", "--database", str(desk.database), "--entity", "accounts", "--json")
     assert process.stderr is not None
     assert process.stderr.readline().startswith("reading 1 entity")
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == json.loads(stdout)["exit_code"] == code
+    assert process.returncode == json.loads(stdout)["exit_code"] == 130
     assert "Traceback" not in stderr
     assert read_json(desk.load("--entity", "accounts", "--json"))["rows"] == 5
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import traceback
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import click
 from exact_source.errors import ExactError
 
 UNEXPECTED = 1
-INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
+INTERRUPTED = 130
 # Tokens are longer than any word or path segment; an address may hold a password.
 _LONG = re.compile(r"[\w.!~+=-]{60,}")
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
@@ -25,11 +23,7 @@ def exit_code_of(error: BaseException, ctx: click.Context) -> int:
     if isinstance(error, ExactError):
         return _told(ctx, type(error).__name__, str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        # dlt's own interrupt says which signal it was
-        is_terminated = getattr(error, "signal_code", None) == signal.SIGTERM
-        return _told(
-            ctx, "Interrupted", "interrupted; what was loaded stays", TERMINATED if is_terminated else INTERRUPTED
-        )
+        return _told(ctx, "Interrupted", "interrupted; what was loaded stays", INTERRUPTED)
     if ctx.meta.get("debug"):
         click.echo(masked("".join(traceback.format_exception(error))), err=True)
     return _told(ctx, type(error).__name__, f"unexpected {_place(error)}; --debug shows the traceback", UNEXPECTED)

@@ -1,0 +1,350 @@
+"""All entities of all divisions at once: shared streams, complete snapshots, bounded memory, honest outcomes."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from exact_road import DIVISION, Road, guid, road, table
+from exact_source.catalogue import endpoint, entity
+from exact_source.cursors import Bookmark
+from exact_source.errors import CallBudgetSpent, DayQuotaSpent, Forbidden, NotFound, ReconnectRequired, UnknownName
+from exact_source.extraction import Delivery, Extraction, Finished, Options, Outcome, Session
+from strict_exact import Canned, Division, Table
+
+INVOICES = endpoint("sync/SalesInvoice/SalesInvoices")
+TERMS = endpoint("sync/Cashflow/PaymentTerms")
+LEDGER = endpoint("sync/Financial/TransactionLines")
+ATTACHMENTS = endpoint("sync/Documents/DocumentAttachments")
+BANKS = endpoint("cashflow/Banks")
+TYPES = entity("gl_transaction_types").feed().endpoint
+LONG_AGO = datetime(2020, 5, 4, 12, 0)
+
+
+@dataclass(slots=True)
+class Run:
+    """What a consumer holds at the end: rows by entity, the bookmarks beside them, and the outcomes."""
+
+    extraction: Extraction
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    marks: dict[str, dict[int, Bookmark]] = field(default_factory=lambda: defaultdict(dict))
+
+    def outcome(self, name: str, division: int | None = DIVISION) -> Outcome:
+        (found,) = [one for one in self.extraction.outcomes if (one.entity, one.division) == (name, division)]
+        return found
+
+    def ids(self, name: str, key: str = "id") -> list[str]:
+        return sorted(row[key] for row in self.rows[name])
+
+    def keep(self, name: str, delivery: Delivery) -> None:
+        if delivery.table is not None:
+            self.rows[name] += delivery.table.to_pylist()
+        if delivery.bookmark is not None and delivery.division is not None:
+            self.marks[name][delivery.division] = delivery.bookmark
+
+
+def session(way: Road, divisions: Sequence[int] = (DIVISION,), **options: Any) -> Session:
+    return Session(way.client(**options), tuple(divisions), divisions[0], [], 0)
+
+
+def prepared(way: Road, names: Iterable[str], options: Options | None = None, marks: Mapping[str, Any] | None = None, **kw: Any) -> Run:  # fmt: skip
+    """An extraction whose entities are registered, as resources do on their first turn."""
+    known = marks or {}
+    extraction = Extraction(lambda: session(way, **kw), options or Options())
+    for name in names:
+        extraction.want(entity(name), known.get(name, {}))
+    return Run(extraction)
+
+
+def read(way: Road, names: Sequence[str], options: Options | None = None, marks: Mapping[str, Any] | None = None, **kw: Any) -> Run:  # fmt: skip
+    """Takes in turns, as dlt does."""
+    run, left = prepared(way, names, options, marks, **kw), list(names)
+    while left:
+        for name in list(left):
+            try:
+                delivery = run.extraction.take(name)
+            except Finished:
+                left.remove(name)
+                continue
+            if delivery is not None:
+                run.keep(name, delivery)
+    return run
+
+
+def invoices(count: int) -> Table:
+    """Three rows an invoice: a header and two lines."""
+    rows = [{"ID": guid(at), "InvoiceID": guid(9000 + at // 3), "LineNumber": at % 3} for at in range(count)]
+    return table(INVOICES, rows)
+
+
+def attachments(divisions: Mapping[int, int]) -> Table:
+    rows = {code: [{"ID": guid(at)} for at in range(count)] for code, count in divisions.items()}
+    return table(ATTACHMENTS, rows)
+
+
+def test_header_and_lines_are_read_in_one_go() -> None:
+    with road([invoices(2400)]) as way:
+        run = read(way, ["sales_invoices", "sales_invoice_lines"])
+        assert (len(run.rows["sales_invoices"]), len(run.rows["sales_invoice_lines"])) == (800, 1600)
+        assert way.server.calls("SalesInvoice/SalesInvoices") == 3
+        assert (run.outcome("sales_invoices").rows, run.outcome("sales_invoice_lines").rows) == (800, 1600)
+        assert run.outcome("sales_invoices").calls + run.outcome("sales_invoice_lines").calls == 3
+        assert way.server.violations == []
+
+
+def test_entities_of_one_stream_with_different_bookmarks_both_get_all_they_miss() -> None:
+    with road([invoices(30)]) as way:
+        first = read(way, ["sales_invoices"])
+        way.server.upsert("sync/SalesInvoice/SalesInvoices", DIVISION, {"ID": guid(3), "Description": "header changed"})
+        second = read(way, ["sales_invoices", "sales_invoice_lines"], marks=first.marks)
+        assert guid(3) in [row["id"] for row in second.rows["sales_invoices"]]
+        assert len(second.rows["sales_invoice_lines"]) == 20
+        marks = {name: kept[DIVISION].rowversion for name, kept in second.marks.items()}
+        assert len(set(marks.values())) == 1
+        third = read(way, ["sales_invoices", "sales_invoice_lines"], marks=second.marks)
+        assert not third.rows
+        assert way.server.violations == []
+
+
+def test_payments_and_receivables_share_their_stream() -> None:
+    rows = [{"ID": guid(at), "LineType": 20 + 2 * (at % 2)} for at in range(10)]
+    with road([table(TERMS, rows)]) as way:
+        run = read(way, ["payments", "receivables", "payment_terms"])
+        assert {row["line_type"] for row in run.rows["payments"]} == {22}
+        assert {row["line_type"] for row in run.rows["receivables"]} == {20}
+        assert len(run.rows["payment_terms"]) == 10
+        assert way.server.calls("Cashflow/PaymentTerms") == 1
+        assert way.server.violations == []
+
+
+def test_transactions_and_their_lines_share_the_ledger() -> None:
+    rows = [{"ID": guid(at), "EntryID": guid(at // 3), "LineNumber": at % 3} for at in range(9)]
+    with road([table(LEDGER, rows)]) as way:
+        run = read(way, ["transaction_lines", "financial_transactions"])
+        assert run.ids("financial_transactions", "entry_id") == sorted(guid(at) for at in range(3))
+        assert len(run.rows["transaction_lines"]) == 9
+        assert way.server.calls("Financial/TransactionLines") == 1
+        assert way.server.violations == []
+
+
+def test_every_row_and_bookmark_of_many_divisions_arrives_in_a_small_memory() -> None:
+    counts = {code: 700 * code for code in range(1, 6)}
+    divisions = [Division(code) for code in counts]
+    options = Options(batch_rows=500, held_rows=1000, max_workers=3)
+    with road([attachments(counts)], divisions=divisions) as way:
+        run = read(way, ["document_attachments"], options, divisions=tuple(counts))
+        found = defaultdict(int)
+        for row in run.rows["document_attachments"]:
+            found[row["division"]] += 1
+        assert found == counts
+        assert set(run.marks["document_attachments"]) == set(counts)
+        assert way.server.violations == []
+
+
+def test_one_entity_taken_to_its_end_before_another_does_not_hang() -> None:
+    """First in, first out: rows of the other wait, and what is taken first comes first in each division."""
+    with road([attachments({DIVISION: 3000}), table(BANKS, [{"ID": guid(1), "Modified": LONG_AGO}])]) as way:
+        run = prepared(way, ["document_attachments"], Options(batch_rows=100, held_rows=100))
+        for name in ("document_attachments", "banks"):
+            if name == "banks":
+                run.extraction.want(entity(name), {})
+            drain(run, name)
+        assert (len(run.rows["document_attachments"]), len(run.rows["banks"])) == (3000, 1)
+        assert way.server.violations == []
+
+
+def drain(run: Run, name: str) -> None:
+    while True:
+        try:
+            delivery = run.extraction.take(name)
+        except Finished:
+            return
+        if delivery is not None:
+            run.keep(name, delivery)
+
+
+def test_a_consumer_that_leaves_stops_the_threads() -> None:
+    with road([attachments({DIVISION: 9000})]) as way:
+        run = prepared(way, ["document_attachments"], Options(batch_rows=1000, held_rows=1000))
+        while run.extraction.take("document_attachments") is None:
+            pass
+        run.extraction.close()
+        for thread in threading.enumerate():
+            if thread.name == f"division-{DIVISION}":
+                thread.join(5)
+        assert run.outcome("document_attachments").status == "paused"
+        assert way.server.calls("DocumentAttachments") < 9
+        assert way.server.violations == []
+
+
+def snapshot(count: int) -> Table:
+    rows = [{TYPES.key[0]: at, "Description": f"type {at}"} for at in range(count)]
+    return table(TYPES, rows, key=TYPES.key)
+
+
+def test_a_snapshot_is_handed_over_only_when_it_is_complete() -> None:
+    with road([snapshot(150)]) as way:
+        cut = read(way, ["gl_transaction_types"], Options(batch_rows=10), max_calls=2)
+        assert (cut.rows, cut.marks) == ({}, {})
+        outcome = cut.outcome("gl_transaction_types")
+        assert (outcome.status, outcome.rows, outcome.before, outcome.after) == ("paused", 0, None, None)
+        assert isinstance(outcome.error, CallBudgetSpent)
+        whole = read(way, ["gl_transaction_types"], Options(batch_rows=10))
+        assert len(whole.rows["gl_transaction_types"]) == 150
+        assert whole.outcome("gl_transaction_types").rows == 150
+        assert whole.marks["gl_transaction_types"][DIVISION] == Bookmark("single", "snapshot")
+        assert way.server.violations == []
+
+
+def test_a_full_refresh_hands_nothing_over_until_all_of_it_has_arrived() -> None:
+    options = Options(full_refresh=frozenset({"document_attachments"}), batch_rows=1000)
+    mark = Bookmark("sync", "rowversion", rowversion=1)
+    marks = {"document_attachments": {DIVISION: mark}}
+    with road([attachments({DIVISION: 3500})]) as way:
+        cut = read(way, ["document_attachments"], options, marks, max_calls=2)
+        assert (cut.rows, cut.marks) == ({}, {})
+        assert (cut.outcome("document_attachments").rows, cut.outcome("document_attachments").after) == (0, None)
+        whole = read(way, ["document_attachments"], options, marks)
+        assert len(whole.rows["document_attachments"]) == 3500
+        assert whole.marks["document_attachments"][DIVISION].rowversion is not None
+        assert way.server.violations == []
+
+
+def test_what_was_read_before_a_day_ran_out_is_kept_and_the_next_run_goes_on() -> None:
+    with road([attachments({DIVISION: 4500})], day_limit=2) as way:
+        cut = read(way, ["document_attachments"], Options(batch_rows=10_000))
+        outcome = cut.outcome("document_attachments")
+        assert (outcome.status, outcome.rows, type(outcome.error)) == ("paused", 2000, DayQuotaSpent)
+        assert outcome.after == str(cut.marks["document_attachments"][DIVISION].rowversion)
+        way.clock.advance(days=1)
+        rest = read(way, ["document_attachments"], marks=cut.marks)
+        way.clock.advance(days=1)
+        last = read(way, ["document_attachments"], marks=rest.marks)
+        found = cut.ids("document_attachments") + rest.ids("document_attachments") + last.ids("document_attachments")
+        assert sorted(found) == sorted(guid(at) for at in range(4500))
+        assert way.server.violations == []
+
+
+ATTACHED = [{"ID": guid(at)} for at in range(70)]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [None, Canned(404), Canned(403, "", {"Reason": ""})],
+    ids=["no such path", "404", "403"],
+)
+def test_a_feed_that_is_not_offered_is_replaced_by_the_next(refusal: Canned | None) -> None:
+    single = table(endpoint("documents/DocumentAttachments"), ATTACHED)
+    bulk = table(endpoint("bulk/Documents/DocumentAttachments"), ATTACHED)
+    with road([bulk, single] if refusal is None else [bulk, single, attachments({DIVISION: 5})]) as way:
+        if refusal is not None:
+            way.server.fail_next(1, "sync/Documents/DocumentAttachments", refusal)
+        run = read(way, ["document_attachments"])
+        outcome = run.outcome("document_attachments")
+        assert (outcome.feed, outcome.status, outcome.rows, outcome.calls) == ("bulk", "succeeded", 70, 2)
+        assert run.marks["document_attachments"][DIVISION].feed == "bulk"
+        again = read(way, ["document_attachments"], marks=run.marks)
+        assert again.outcome("document_attachments").feed == "bulk"
+        assert way.server.calls("sync/Documents/DocumentAttachments") == 1
+        assert way.server.violations == []
+
+
+def test_the_parts_of_a_missing_stream_each_fall_back_and_their_calls_are_counted_once() -> None:
+    headers = table(
+        endpoint("bulk/SalesInvoice/SalesInvoices"), [{"InvoiceID": guid(1), "Modified": LONG_AGO}], key=("InvoiceID",)
+    )
+    lines = table(endpoint("bulk/SalesInvoice/SalesInvoiceLines"), [{"ID": guid(2)}])
+    with road([headers, lines]) as way:
+        run = read(way, ["sales_invoices", "sales_invoice_lines"])
+        outcomes = [run.outcome("sales_invoices"), run.outcome("sales_invoice_lines")]
+        assert [(one.feed, one.status, one.rows) for one in outcomes] == [("bulk", "succeeded", 1)] * 2
+        assert sum(one.calls for one in outcomes) == run.extraction.session.client.calls == 3  # type: ignore[union-attr]
+        assert way.server.violations == []
+
+
+def test_a_feed_that_was_asked_for_is_not_replaced() -> None:
+    with road([table(endpoint("documents/DocumentAttachments"), ATTACHED)]) as way:
+        run = read(way, ["document_attachments"], Options(feeds={"document_attachments": "bulk"}))
+        assert isinstance(run.outcome("document_attachments").error, NotFound)
+        assert run.outcome("document_attachments").status == "failed"
+
+
+def test_a_division_that_refuses_is_asked_once_and_the_others_are_read() -> None:
+    divisions = [Division(1, refusal="DivisionBlocked"), Division(2)]
+    banks = table(BANKS, {2: [{"ID": guid(1), "Modified": LONG_AGO}]})
+    with road([attachments({1: 5, 2: 5}), banks], divisions=divisions) as way:
+        run = read(way, ["document_attachments", "banks"], divisions=(1, 2))
+        refused = [run.outcome(name, 1) for name in ("document_attachments", "banks")]
+        assert [(one.status, type(one.error)) for one in refused] == [("failed", Forbidden)] * 2
+        assert [run.outcome(name, 2).status for name in ("document_attachments", "banks")] == ["succeeded"] * 2
+        assert sum(one.division == 1 for one in way.server.requests) == 1
+        assert way.server.violations == []
+
+
+def test_a_withdrawn_consent_ends_everything_after_one_refusal() -> None:
+    with road([attachments({DIVISION: 5}), table(BANKS, [])]) as way:
+        way.server.expire_access_tokens()
+        way.server.fail_next(99, "DocumentAttachments", Canned(401))
+        run = read(way, ["document_attachments", "banks"])
+        assert all(isinstance(one.error, ReconnectRequired) for one in run.extraction.outcomes)
+        assert way.server.calls("Banks") == 0
+
+
+def test_a_division_that_the_consent_lacks_is_told_without_a_call() -> None:
+    absent = {7: UnknownName("not in this consent")}
+    with road([attachments({DIVISION: 1})]) as way:
+        client = way.client()
+        extraction = Extraction(lambda: Session(client, (7,), DIVISION, [], 0, absent), Options())
+        extraction.want(entity("document_attachments"), {})
+        drain(Run(extraction), "document_attachments")
+        assert [(one.division, one.status, one.error) for one in extraction.outcomes] == [(7, "failed", absent[7])]
+        assert client.calls == 0
+
+
+def test_a_value_that_cannot_be_read_keeps_the_bookmark_and_the_report_says_so() -> None:
+    rows = [{"ID": guid(at), "Timestamp": 100 + at} for at in range(1500)]
+    page = '{"d": {"results": [{"ID": "x", "Timestamp": "9000", "FileSize": 1e300}]}}'
+    with road([table(ATTACHMENTS, rows)]) as way:
+        mark = {"document_attachments": {DIVISION: Bookmark("sync", "rowversion", rowversion=50)}}
+        way.server.fail_next(1, "DocumentAttachments", Canned(200, page))
+        run = read(way, ["document_attachments"], marks=mark)
+        outcome = run.outcome("document_attachments")
+        assert (outcome.status, outcome.rows, outcome.before, outcome.after) == ("failed", 0, "50", "50")
+        assert "FileSize" in str(outcome.error)
+        assert (run.rows, run.marks) == ({}, {})
+        assert len(read(way, ["document_attachments"], marks=mark).rows["document_attachments"]) == 1500
+
+
+def test_a_row_updated_while_its_stream_is_read_is_there_in_its_newest_form() -> None:
+    with road([attachments({DIVISION: 2500})]) as way:
+        path = "sync/Documents/DocumentAttachments"
+        changed = iter([{"ID": guid(0), "FileName": "changed"}])
+
+        def listener(event: object) -> None:
+            for row in changed:
+                way.server.upsert(path, DIVISION, row)
+
+        run = read(way, ["document_attachments"], listener=listener)
+        newest: dict[str, dict[str, Any]] = {}
+        for row in sorted(run.rows["document_attachments"], key=lambda row: row["timestamp"]):
+            newest[row["id"]] = row
+        assert len(newest) == 2500
+        assert newest[guid(0)]["file_name"] == "changed"
+        assert way.server.violations == []
+
+
+def test_the_user_is_read_once_whatever_the_number_of_divisions() -> None:
+    divisions = [Division(1), Division(2)]
+    with road(divisions=divisions) as way:
+        run = read(way, ["me"], divisions=(1, 2))
+        assert len(run.rows["me"]) == 1
+        assert "division" not in run.rows["me"][0]
+        assert run.outcome("me", None).status == "succeeded"
+        assert way.server.calls("current/Me") == 1
+        assert way.server.violations == []
