@@ -35,12 +35,10 @@ class Options:
     """How to read. ``held_rows`` bounds memory, ``batch_rows`` is about what one yielded table holds."""
 
     start: date | None = None
-    overlap: timedelta = odata.OVERLAP
     decimals: Decimals = "exact"
     feeds: Mapping[str, FeedKind] = field(default_factory=dict)
     windows: Mapping[str, Window] = field(default_factory=dict)
     full_refresh: frozenset[str] = frozenset()
-    max_workers: int = 16
     batch_rows: int = 10_000
     held_rows: int = 100_000
 
@@ -60,6 +58,8 @@ class Session:
     listing: list[Row]
     calls: int
     absent: Mapping[int, ExactError] = field(default_factory=dict)
+    overlap: timedelta = odata.OVERLAP
+    max_workers: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Extraction:
         self._wanted: dict[str, tuple[Entity, Bookmarks]] = {}
         self._queues: dict[int, deque[_Job]] = defaultdict(deque)
         self._working: set[int] = set()
-        self._slots = threading.Semaphore(options.max_workers)
+        self._slots = threading.Semaphore(1)
         self._changed = threading.Condition()
         self._ready: dict[str, deque[Delivery]] = defaultdict(deque)
         self._unfinished: dict[str, int] = defaultdict(int)
@@ -174,6 +174,7 @@ class Extraction:
         if self._session is None:
             self._session = self._open_session()
             self._barred.update(self._session.absent)
+            self._slots = threading.Semaphore(self._session.max_workers)
             self._listener(DivisionsFound(self._session.divisions, len(wanted)))
         session = self._session
         jobs = [self._global_job(entity, session) for entity, _ in wanted.values() if not entity.is_per_division]
@@ -219,7 +220,7 @@ class Extraction:
         return cursors.plan_for(
             feed,
             start=self.options.start,
-            overlap=self.options.overlap,
+            overlap=self._session.overlap if self._session else odata.OVERLAP,
             window=self.options.windows.get(entity.name),
             has_sync=entity.feeds[0].kind == "sync",
         )

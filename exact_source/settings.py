@@ -94,7 +94,7 @@ DEFAULTS: dict[str, Any] = {
     "plain_tokens": False,
     "modified_overlap": 300,
     "daily_reserve": 0,
-    "max_workers": 4,
+    "max_workers": 16,
     "timeout": 120,
 }
 # Refused in config.toml, which people commit.

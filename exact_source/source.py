@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dlt
@@ -167,7 +167,8 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
     wanted = settings.divisions or ()
     home, listing = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
     codes, absent = _divisions(listing, wanted)
-    return Session(client, codes, home, listing, client.calls, absent)
+    overlap = timedelta(seconds=settings.modified_overlap)
+    return Session(client, codes, home, listing, client.calls, absent, overlap, settings.max_workers)
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:

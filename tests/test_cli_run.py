@@ -6,14 +6,15 @@ import json
 import signal
 import stat
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from command_line import FIRST, SECOND, Desk, read_json, serving
-from strict_exact import Canned, StrictExact
+from command_line import FIRST, SECOND, Desk, read_json, serving, table
+from strict_exact import Canned, Division, StrictExact
 
 ACCOUNTS = "sync/CRM/Accounts"
 
@@ -64,6 +65,35 @@ def test_entities_and_divisions_may_stand_in_the_settings(desk: Desk) -> None:
     settings = {"SOURCES__EXACT_ONLINE__ENTITIES": "accounts", "SOURCES__EXACT_ONLINE__DIVISIONS": str(FIRST)}
     told = desk.load("--json", **settings)
     assert [(one["name"], one["division"]) for one in read_json(told)["entities"]] == [("accounts", FIRST)]
+
+
+def test_an_entity_may_be_read_in_windows_of_a_date(tmp_path: Path) -> None:
+    rows = [{"EntryID": UUID(int=at), "Date": datetime(2026, at, 1)} for at in range(1, 4)]
+    path = "financialtransaction/Transactions"
+    with StrictExact([table(path, {FIRST: rows}, key=("EntryID",))], [Division(FIRST)]) as exact:
+        desk = Desk(exact, tmp_path)
+        desk.connect()
+        window = ["--window", "financial_transactions=Date:3660", "--start-date", "2026-02-01"]
+        told = desk.load("--entity", "financial_transactions", *window, "--json")
+    [one] = read_json(told)["entities"]
+    assert (told.exit_code, one["feed"], one["cursor"], one["rows"]) == (0, "single", "window", 2)
+
+
+def test_a_division_outside_the_consent_is_told_and_the_others_are_read(desk: Desk) -> None:
+    told = desk.load("--entity", "accounts", "--division", str(FIRST), "--division", "7")
+    assert told.exit_code == 2
+    assert "failed: division 7, accounts: division 7 is not in this consent" in told.stderr
+    assert desk.rows("select count(*) from exact_online.accounts") == [(3,)]
+    listed = desk.run("divisions", SOURCES__EXACT_ONLINE__DIVISIONS=f"{FIRST},7")
+    assert (listed.exit_code, listed.stderr.startswith("warning: division 7 is not in this consent")) == (0, True)
+
+
+def test_a_run_whose_memory_cannot_be_kept_has_still_succeeded(desk: Desk) -> None:
+    (desk.home / "data" / "exact-source").mkdir(parents=True)
+    (desk.home / "data" / "exact-source" / "runs").write_text("in the way", "utf-8")
+    told = desk.load("--entity", "accounts")
+    assert told.exit_code == 0
+    assert "warning: how this run went could not be kept" in told.stderr
 
 
 def test_people_get_a_table_and_a_line_of_totals(desk: Desk) -> None:

@@ -136,7 +136,7 @@ def test_transactions_and_their_lines_share_the_ledger() -> None:
 def test_every_row_and_bookmark_of_many_divisions_arrives_in_a_small_memory() -> None:
     counts = {code: 700 * code for code in range(1, 6)}
     divisions = [Division(code) for code in counts]
-    options = Options(batch_rows=500, held_rows=1000, max_workers=3)
+    options = Options(batch_rows=500, held_rows=1000)
     with road([attachments(counts)], divisions=divisions) as way:
         run = read(way, ["document_attachments"], options, divisions=tuple(counts))
         found = defaultdict(int)
@@ -167,6 +167,30 @@ def drain(run: Run, name: str) -> None:
             return
         if delivery is not None:
             run.keep(name, delivery)
+
+
+def test_threads_wait_while_nobody_takes_what_they_read() -> None:
+    with road([attachments({DIVISION: 9000})]) as way:
+        second_page, seen = threading.Event(), []
+
+        def listener(event: object) -> None:
+            seen.append(event)
+            if len(seen) == 2:
+                second_page.set()
+
+        run = prepared(way, ["document_attachments"], Options(batch_rows=1000, held_rows=1500), listener=listener)
+        while (first := run.extraction.take("document_attachments")) is None:
+            pass
+        run.keep("document_attachments", first)
+        seen.clear()
+        assert second_page.wait(10)
+        other = way.client()
+        for _ in range(40):
+            other.get("/api/v1/current/Me?$select=UserID", bytes, division=None)
+        assert way.server.calls("DocumentAttachments") <= 3  # one taken, one held, one that waits to be
+        drain(run, "document_attachments")
+        assert len(run.rows["document_attachments"]) == 9000
+        assert way.server.violations == []
 
 
 def test_a_consumer_that_leaves_stops_the_threads() -> None:

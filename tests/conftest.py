@@ -1,0 +1,8 @@
+"""Hypothesis for the whole suite: few examples, and no deadline, which a busy machine would miss now and then."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("house", max_examples=60, deadline=None)
+settings.load_profile("house")
