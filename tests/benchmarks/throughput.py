@@ -108,7 +108,7 @@ def rows_per_second(make: Callable[[Pages], dlt.sources.DltSource], rows: int) -
         pipeline = dlt.pipeline(
             "bench",
             destination=dlt.destinations.duckdb(str(Path(folder) / "bench.duckdb")),
-            dataset_name="bench",
+            dataset_name="ledger",
             pipelines_dir=folder,
         )
         began = time.perf_counter()
