@@ -49,8 +49,8 @@ class Run:
             self.marks[name][delivery.division] = delivery.bookmark
 
 
-def session(way: Road, divisions: Sequence[int] = (DIVISION,), **options: Any) -> Session:
-    return Session(way.client(**options), tuple(divisions), divisions[0], [], 0)
+def session(way: Road, divisions: Sequence[int] = (DIVISION,), max_workers: int = 16, **options: Any) -> Session:
+    return Session(way.client(**options), tuple(divisions), divisions[0], [], 0, max_workers=max_workers)
 
 
 def prepared(way: Road, names: Iterable[str], options: Options | None = None, marks: Mapping[str, Any] | None = None, **kw: Any) -> Run:  # fmt: skip
@@ -138,7 +138,7 @@ def test_every_row_and_bookmark_of_many_divisions_arrives_in_a_small_memory() ->
     divisions = [Division(code) for code in counts]
     options = Options(batch_rows=500, held_rows=1000)
     with road([attachments(counts)], divisions=divisions) as way:
-        run = read(way, ["document_attachments"], options, divisions=tuple(counts))
+        run = read(way, ["document_attachments"], options, divisions=tuple(counts), max_workers=3)
         found = defaultdict(int)
         for row in run.rows["document_attachments"]:
             found[row["division"]] += 1
@@ -171,19 +171,18 @@ def drain(run: Run, name: str) -> None:
 
 def test_threads_wait_while_nobody_takes_what_they_read() -> None:
     with road([attachments({DIVISION: 9000})]) as way:
-        second_page, seen = threading.Event(), []
+        third_page, seen = threading.Event(), []
 
         def listener(event: object) -> None:
             seen.append(event)
-            if len(seen) == 2:
-                second_page.set()
+            if len(seen) == 3:
+                third_page.set()
 
         run = prepared(way, ["document_attachments"], Options(batch_rows=1000, held_rows=1500), listener=listener)
         while (first := run.extraction.take("document_attachments")) is None:
             pass
         run.keep("document_attachments", first)
-        seen.clear()
-        assert second_page.wait(10)
+        assert third_page.wait(10)
         other = way.client()
         for _ in range(40):
             other.get("/api/v1/current/Me?$select=UserID", bytes, division=None)
