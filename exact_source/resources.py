@@ -21,9 +21,6 @@ from exact_source.jobs import Delivery, Options
 from exact_source.mirror import Mirror
 from exact_source.tables import DELETED_AT
 
-# Within one load the newest version of a row wins; the first of these that a table has decides which that is.
-NEWEST_BY = ("timestamp", "modified")
-
 
 def resource(entity: Entity, extraction: Extraction, mirror: Mirror) -> DltResource:
     """The resource of one entity. Building it touches neither network nor settings."""
@@ -69,11 +66,11 @@ def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], u
             if isinstance(found, Bookmark):
                 _remember(delivery, found, state["bookmarks"])
             else:
-                yield found if is_described else _described(found, extraction)
+                yield found if is_described else _described(entity, found, extraction)
                 is_described = state["has_table"] = True
     if not state.get("has_table"):
         state["has_table"] = True
-        yield _described(empty_table(entity, extraction.options), extraction)
+        yield _described(entity, empty_table(entity, extraction.options), extraction)
 
 
 def _remember(delivery: Delivery, bookmark: Bookmark, marks: dict[str, Any]) -> None:
@@ -88,11 +85,12 @@ def empty_table(entity: Entity, options: Options) -> pa.Table:
     return tables.schema(options.layout(entity)).empty_table()
 
 
-def _described(table: pa.Table, extraction: Extraction) -> Any:
+def _described(entity: Entity, table: pa.Table, extraction: Extraction) -> Any:
     """The table with the hints that Arrow types do not carry: which of two versions wins, and what a deletion is."""
     is_hard = extraction.session is not None and extraction.session.deletes == "hard"
     columns: dict[str, Any] = {DELETED_AT: {"name": DELETED_AT, "hard_delete": is_hard}}
-    newest = next((name for name in NEWEST_BY if name in table.column_names), None)
-    if newest is not None:
+    # One column alone may decide, whichever feed gave the rows.
+    newest = "timestamp" if entity.feeds[0].kind == "sync" else "modified"
+    if newest in table.column_names:
         columns[newest] = {"name": newest, "dedup_sort": "desc"}
     return dlt.mark.with_hints(table, dlt.mark.make_hints(columns=columns))
