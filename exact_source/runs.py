@@ -26,6 +26,7 @@ from exact_source.limits import Quota
 from exact_source.settings import data_folder
 from exact_source.source import Surroundings, exact_online, extraction_of
 
+ROUND_SECONDS = 900.0
 EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, 5, 0)  # the worst first: what needs a person comes before what passes by itself
 
 
@@ -45,7 +46,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one run is asked to do. None leaves the choice to the settings."""
+    """What one run is asked to do. None leaves the choice to the settings.
+
+    ``round_rows``: rows and bookmarks are stored about every so many rows, and at least every quarter of an hour.
+    """
 
     connection: str = "default"
     divisions: Sequence[int] | None = None
@@ -56,6 +60,7 @@ class Order:
     feeds: dict[str, Any] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
     target: Target = Target()
+    round_rows: int = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     extraction = extraction_of(source)
     started_at, failure = around.clock.now(), None
     try:
-        _load(pipeline_of(order.connection, order.target), source, around)
+        _load(pipeline_of(order.connection, order.target), source, around, order.round_rows)
     except PipelineStepFailed as error:
         failure = _translated(error)
         if extraction.session is None:
@@ -161,19 +166,25 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     return _report(extraction, started_at, around.clock, failure)
 
 
-def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
-    """Finishes what a former run left half loaded, then extracts and loads anew."""
+def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows: int) -> None:
+    """Finishes what a former run left half loaded, then extracts and loads in rounds.
+
+    Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
+    """
     around.listener(StageReached("restore"))
     pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
         pipeline.load()
-    around.listener(StageReached("extract"))
-    pipeline.extract(source)
-    around.listener(StageReached("normalize"))
-    pipeline.normalize()
-    around.listener(StageReached("load"))
-    pipeline.load(raise_on_failed_jobs=True)
+    extraction = extraction_of(source)
+    while not extraction.is_over:
+        extraction.begin_round(round_rows, ROUND_SECONDS)
+        around.listener(StageReached("extract"))
+        pipeline.extract(source)
+        around.listener(StageReached("normalize"))
+        pipeline.normalize()
+        around.listener(StageReached("load"))
+        pipeline.load(raise_on_failed_jobs=True)
 
 
 def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
