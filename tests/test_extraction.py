@@ -357,6 +357,21 @@ def test_a_feed_that_is_not_offered_is_replaced_by_the_next(refusal: Canned | No
         assert way.server.violations == []
 
 
+def test_deletions_reach_what_is_read_through_another_feed_day_after_day() -> None:
+    """Each day the preferred feed is tried anew; that costs the place in the log of deletions nothing."""
+    bulk = table(endpoint("bulk/CRM/Accounts"), [{"ID": guid(at), "Modified": LONG_AGO} for at in range(5)], entity_type=2)  # fmt: skip
+    with road([bulk]) as way:
+        run = read(way, ["accounts"])
+        assert run.outcome("accounts").feed == "bulk"
+        for day in range(3):
+            way.clock.advance(days=1)
+            way.server.delete("bulk/CRM/Accounts", DIVISION, guid(day))
+            run = read(way, ["accounts"], marks=run.marks)
+            assert (run.outcome("accounts").feed, run.gone) == ("bulk", {"accounts": [guid(day)]})
+        assert way.server.calls("sync/Deleted") == 3
+        assert way.server.violations == []
+
+
 def test_the_parts_of_a_missing_stream_each_fall_back_and_their_calls_are_counted_once() -> None:
     headers = table(
         endpoint("bulk/SalesInvoice/SalesInvoices"), [{"InvoiceID": guid(1), "Modified": LONG_AGO}], key=("InvoiceID",)
