@@ -306,7 +306,7 @@ class Extraction:
         after = share.bookmark.deletes or 0
         kind = share.entity.deleted_type
         mine = [row for row in rows if catalogue.current_type(row.EntityType) == kind and row.Timestamp > after]
-        if mine and share.bookmark.has_position:
+        if mine and share.has_rows:
             share.bookmark = replace(share.bookmark, moved_on=None)
             self._hand_over(job, share, replace(self._delivery(job, share), gone=tables.deletions_of(mine)))
 
