@@ -16,7 +16,7 @@ REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
     errors events clock catalogue odata limits responses retries tables cursors
-    setting_values settings secrets_at_rest token_lock connections tokens token_answers refusals host
+    setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
     client reading spool extraction resources source runs run_history sandbox cli __main__
 """.split()
