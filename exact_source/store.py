@@ -146,7 +146,9 @@ class Store:
         if "locked" in told or "busy" in told:
             return Busy(f"the token store {self.place} is in use by another process; try again later")
         if self._engine is not None and self.path is None and isinstance(error, _PASSING):
-            return Busy(f"the token store {self.place} does not answer any more ({type(cause).__name__}); run again later")
+            return Busy(
+                f"the token store {self.place} does not answer any more ({type(cause).__name__}); run again later"
+            )
         return ConfigurationError(
             f"the token store {self.place} cannot be used: {type(cause).__name__}: {told}. Check the setting"
             " token_store (an SQLAlchemy URL), the rights on its folder and the space on its disk"
