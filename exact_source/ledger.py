@@ -32,13 +32,21 @@ CALLS = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("state", sa.Text, nullable=False),
 )
+# Made once, as they run twice per call; in one order for all, so that two processes never wait for each other.
+READ = (
+    sa.select(CALLS.c.name, CALLS.c.state)
+    .where(sa.or_(CALLS.c.name == sa.bindparam("first"), CALLS.c.name == sa.bindparam("last")))
+    .order_by(CALLS.c.name)
+    .with_for_update()
+)
+WRITE = CALLS.update().where(CALLS.c.name == sa.bindparam("of")).values(state=sa.bindparam("new"))
 
 
 class Book(Protocol):
     """Texts by name, changed by one at a time."""
 
     def change(self, names: tuple[str, ...], turn: Turn[T]) -> T:
-        """Reads the texts (absent ones are empty), writes what ``turn`` makes of them, and gives its result."""
+        """Reads one or two texts (absent ones are empty), writes what ``turn`` makes of them, and gives its result."""
         ...
 
 
@@ -68,13 +76,10 @@ class StoreBook:
             for name in names:
                 self._make_row(name)
             with self.store.transaction(is_write=True) as session:
-                # One order for all, so that two processes never wait for each other.
-                rows = session.execute(
-                    sa.select(CALLS).where(CALLS.c.name.in_(names)).order_by(CALLS.c.name).with_for_update()
-                )
-                changed, result = turn(dict.fromkeys(names, "") | {row.name: row.state for row in rows})
-                for name in sorted(changed):
-                    session.execute(CALLS.update().where(CALLS.c.name == name).values(state=changed[name]))
+                rows = session.execute(READ, {"first": names[0], "last": names[-1]})
+                changed, result = turn(dict.fromkeys(names, "") | {row[0]: row[1] for row in rows})
+                if changed:
+                    session.execute(WRITE, [{"of": name, "new": changed[name]} for name in sorted(changed)])
                 return result
 
     def _make_row(self, name: str) -> None:

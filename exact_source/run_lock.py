@@ -176,8 +176,8 @@ def only_run(folder: Path, name: str) -> Iterator[None]:
         except Busy:
             raise Busy(
                 f"another run is loading into the same database and dataset (pipeline {name}); wait until it has "
-                "ended, or stop it, then run again. A run of other divisions at the same time needs a --database or --dataset "
-                "of its own"
+                "ended, or stop it, then run again. A run of other divisions at the same time needs a --database or "
+                "--dataset of its own"
             ) from None
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
