@@ -17,6 +17,7 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 SLACK = round(MARGIN * 1000)
 COUNTED = frozenset({400, 401, 403, 404})  # errors that Exact counts (§3.4)
 TOO_MANY = 429
+GIVEN_UP = 10  # minutes after which a call counts as never answered: longer than a request may take
 # So many 429 in a row that no header explains mean that Exact has blocked the endpoint.
 REFUSALS_IN_A_ROW = 4
 SILENT = "Exact keeps answering HTTP 429 and no reason, as it does for an hour after too many errors; run again then"
@@ -111,42 +112,41 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The calls of one app in one division. ``flying`` were reserved in minute ``turn`` and have no answer yet.
+    """The calls of one app in one division. ``flights`` are the minutes in which calls without an answer were reserved.
 
-    ``straggling`` are those of the minute before; they are given up with it, as their process may have died.
+    They are given up after a while, as their process may have died; a process has one at a time.
     """
 
     minute: Window = Window(MINUTE)
     day: Window = Window(DAY)
-    turn: int = 0
-    flying: int = 0
-    straggling: int = 0
+    flights: tuple[int, ...] = ()
     held_until: int = 0
 
     @classmethod
     def from_state(cls, text: str) -> Budget:
         if not text:
             return cls()
-        minute, day, *rest = json.loads(text)
-        return cls(Window(MINUTE, *minute), Window(DAY, *day), *rest)
+        minute, day, flights, held = json.loads(text)
+        return cls(Window(MINUTE, *minute), Window(DAY, *day), tuple(flights), held)
 
     def to_state(self) -> str:
         """A list in the order of the members: it is written twice per call."""
         windows = [[one.ends, one.calls, one.limit, one.left, one.is_told] for one in (self.minute, self.day)]
-        return json.dumps([*windows, self.turn, self.flying, self.straggling, self.held_until])
+        return json.dumps([*windows, self.flights, self.held_until])
 
     def at(self, now: int) -> Budget:
-        minute, day, turn = self.minute.at(now), self.day.at(now), now // MINUTE
-        if turn == self.turn or turn == self.turn - 1:  # the clock of another process may be a little ahead
-            return replace(self, minute=minute, day=day)
-        straggling = self.flying if turn == self.turn + 1 else 0
-        held = self.held_until if self.held_until < now + 2 * MINUTE else 0
-        return Budget(minute, day, turn, 0, straggling, held)
+        turn = now // MINUTE
+        return Budget(
+            self.minute.at(now),
+            self.day.at(now),
+            tuple(one for one in self.flights if abs(turn - one) < GIVEN_UP),
+            self.held_until if self.held_until < now + 2 * MINUTE else 0,
+        )
 
     def reserved(self, now: int, reserve: int) -> tuple[Budget, Ticket | Wait | Spent]:
         """One more call, or why not."""
         known = self.at(now)
-        pending = known.flying + known.straggling
+        pending = len(known.flights)
         if known.day.left is not None and known.day.left - pending <= reserve:
             return known, Spent(moment(known.day.ends))
         if now < known.held_until:
@@ -155,15 +155,15 @@ class Budget:
             return known, Wait((known.minute.ends + SLACK - now) / 1000, "minute limit")
         minute = replace(known.minute, calls=known.minute.calls + 1)
         day = replace(known.day, calls=known.day.calls + 1)
-        return replace(known, minute=minute, day=day, flying=known.flying + 1), Ticket(known.turn)
+        turn = now // MINUTE
+        return replace(known, minute=minute, day=day, flights=(*known.flights, turn)), Ticket(turn)
 
     def released(self, ticket: Ticket) -> Budget:
         """A reserved call has come to its end, or was not sent."""
-        if ticket.turn == self.turn:
-            return replace(self, flying=max(self.flying - 1, 0))
-        if ticket.turn == self.turn - 1:
-            return replace(self, straggling=max(self.straggling - 1, 0))
-        return self
+        if ticket.turn not in self.flights:
+            return self
+        at = self.flights.index(ticket.turn)
+        return replace(self, flights=self.flights[:at] + self.flights[at + 1 :])
 
     def settled(self, ticket: Ticket, now: int, quota: Quota, status: int | None) -> Budget:
         """After the answer, or after its absence (``status`` None)."""

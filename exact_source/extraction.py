@@ -22,6 +22,7 @@ from exact_source.cursors import Bookmark, Plan, Window
 from exact_source.errors import ExactError, Forbidden, NotFound, Paused, ReconnectRequired
 from exact_source.events import DivisionsFound, EntityRead, Listener, PageRead, ignore
 from exact_source.reading import Portion, Reading, Share
+from exact_source.run_lock import RunLock
 from exact_source.spool import Spool
 from exact_source.tables import Decimals, Layout, Row
 
@@ -60,6 +61,7 @@ class Session:
     absent: Mapping[int, ExactError] = field(default_factory=dict)
     overlap: timedelta = odata.OVERLAP
     max_workers: int = 16
+    lock: RunLock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,8 @@ class Extraction:
         for code in session.divisions:
             jobs += self._jobs(code, ours)
         with self._changed:
+            if session.lock:
+                session.lock.resume()
             for job in jobs:
                 self._queues[job.division].append(job)
                 for share in job.shares:
@@ -253,9 +257,16 @@ class Extraction:
                 with self._changed:
                     if not self._queues[division]:
                         self._working.discard(division)
+                        self._rest()
                         return
                     job = self._queues[division].popleft()
                 self._read(client, job)
+
+    def _rest(self) -> None:
+        """Lets other runs have the divisions as soon as nothing is left to read."""
+        is_idle = not self._working and not any(self._queues.values())
+        if is_idle and self._session and self._session.lock:
+            self._session.lock.rest()
 
     def _read(self, client: Client, job: _Job) -> None:
         """Reads one job to its end; whatever happens, each of its entities gets an outcome."""

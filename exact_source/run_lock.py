@@ -98,13 +98,14 @@ class SessionLife:
 
 @dataclass(slots=True)
 class RunLock:
-    """Holds the divisions that one run of a connection reads; ``release`` lets go, and ``take`` may follow again."""
+    """Holds the divisions that one run of a connection reads. ``release`` lets go, and ``take`` may follow again."""
 
     store: Store
     connection: str
     began: datetime
     _holder: str = ""
     _held: set[int] = field(default_factory=set)
+    _paused: set[int] = field(default_factory=set)
     _life: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> RunLock:
@@ -126,6 +127,17 @@ class RunLock:
             with self.store.transaction(is_write=True) as session:
                 self._write(session, life, wanted)
         self._held.update(wanted)
+
+    def rest(self) -> None:
+        """Lets go for now; ``resume`` takes the same divisions again."""
+        paused = set(self._held)
+        self.release()
+        self._paused = paused
+
+    def resume(self) -> None:
+        """Takes back what ``rest`` let go; Busy when another run has come in between."""
+        self.take(sorted(self._paused))
+        self._paused = set()
 
     def release(self) -> None:
         """Lets go of everything. What cannot be written now is found dead by the next run."""

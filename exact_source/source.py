@@ -163,7 +163,8 @@ def check(chosen: Iterable[Entity], options: Options) -> None:
 def open_session(connection: str, around: Surroundings, divisions: Sequence[int] | None) -> Session:
     """Opens the connection and asks which divisions there are: one call, or one per 60 divisions.
 
-    No other run reads these divisions of this connection until the session's client is closed; Busy when one does.
+    No other run reads these divisions of this connection until nothing is left to read, or the session's client is
+    closed; Busy when one does.
     """
     settings = load_settings(connection, divisions=divisions, **around.overrides)
     with ExitStack() as stack:
@@ -208,7 +209,7 @@ def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[
     codes, absent = _divisions(listing, wanted)
     lock.take(codes)
     overlap = timedelta(seconds=settings.modified_overlap)
-    return Session(client, codes, home, listing, client.calls, absent, overlap, settings.max_workers)
+    return Session(client, codes, home, listing, client.calls, absent, overlap, settings.max_workers, lock)
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:
