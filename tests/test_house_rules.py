@@ -18,7 +18,7 @@ ORDER = """
     errors events clock catalogue odata limits budgets responses retries tables cursors
     setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock client reading spool extraction resources source runs run_history sandbox cli __main__
+    ledger run_lock client reading spool extraction resources source runs run_history plan sandbox cli __main__
 """.split()
 KNOWLEDGE = "errors events catalogue odata limits budgets responses retries tables cursors".split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
