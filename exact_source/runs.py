@@ -23,6 +23,7 @@ from exact_source.events import StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
+from exact_source.run_lock import only_run
 from exact_source.settings import data_folder
 from exact_source.source import Surroundings, exact_online, extraction_of
 
@@ -154,15 +155,17 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     )
     extraction = extraction_of(source)
     started_at, failure = around.clock.now(), None
-    try:
-        _load(pipeline_of(order.connection, order.target), source, around, order.round_rows)
-    except PipelineStepFailed as error:
-        failure = _translated(error)
-        if extraction.session is None:
-            raise failure from None
-    finally:
-        if extraction.session is not None:
-            extraction.session.client.close()
+    # Two processes in one working folder would spoil each other's packages and state.
+    with only_run(data_folder() / "pipelines", pipeline_name(order.connection, order.target)):
+        try:
+            _load(pipeline_of(order.connection, order.target), source, around, order.round_rows)
+        except PipelineStepFailed as error:
+            failure = _translated(error)
+            if extraction.session is None:
+                raise failure from None
+        finally:
+            if extraction.session is not None:
+                extraction.session.client.close()
     return _report(extraction, started_at, around.clock, failure)
 
 
@@ -239,9 +242,8 @@ def _translated(error: BaseException) -> ExactError:
 
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
-    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
     pipeline = dlt.pipeline(
-        pipeline_name=f"exact_online_{connection}_{seal}",
+        pipeline_name=pipeline_name(connection, target),
         destination=destination_of(target),
         dataset_name=target.dataset,
         pipelines_dir=str(data_folder() / "pipelines"),
@@ -250,6 +252,11 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
         # The file was taken away: what the state says was read is no longer there.
         pipeline = pipeline.drop()
     return pipeline
+
+
+def pipeline_name(connection: str, target: Target) -> str:
+    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
+    return f"exact_online_{connection}_{seal}"
 
 
 def _absolute(target: Target) -> str:
