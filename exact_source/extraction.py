@@ -22,10 +22,12 @@ from exact_source.cursors import Bookmark, Plan, Window
 from exact_source.errors import ExactError, Forbidden, NotFound, Paused, ReconnectRequired
 from exact_source.events import DivisionsFound, EntityRead, Listener, PageRead, ignore
 from exact_source.reading import Portion, Reading, Share
+from exact_source.rejections import RejectedRow
 from exact_source.spool import Spool
 from exact_source.tables import Decimals, Layout, Row
 
 Status: TypeAlias = Literal["succeeded", "paused", "failed"]
+Contract: TypeAlias = Literal["evolve", "freeze", "discard_row", "discard_value"]
 Bookmarks: TypeAlias = Mapping[int, Bookmark]
 PATIENCE = 0.02  # seconds a resource waits for its next rows before it lets another one have its turn
 
@@ -60,6 +62,14 @@ class Session:
     absent: Mapping[int, ExactError] = field(default_factory=dict)
     overlap: timedelta = odata.OVERLAP
     max_workers: int = 16
+    rejected: tuple[RejectedRow, ...] = ()
+    contracts: Mapping[str, Contract] = field(default_factory=dict)
+
+    @property
+    def fitting(self) -> list[Row]:
+        """The rows of the division list that fit its table."""
+        unfit = {id(one.row) for one in self.rejected}
+        return [row for row in self.listing if id(row) not in unfit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +87,21 @@ class Outcome:
     after: str | None
     status: Status
     error: ExactError | None = None
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a resource takes: some rows, and the bookmark that holds once they are stored."""
+    """What a resource takes: some rows, those that did not fit, and the bookmark that holds once all are stored."""
 
     division: int | None
     table: pa.Table | None
     bookmark: Bookmark | None
+    rejected: tuple[RejectedRow, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return (self.table.num_rows if self.table is not None else 0) + len(self.rejected)
 
 
 @dataclass(slots=True)
@@ -97,8 +113,10 @@ class _Job:
     before: dict[str, str | None]
     is_global: bool = False
     known: list[Row] | None = None
+    known_rejected: list[RejectedRow] = field(default_factory=list)
     calls: int = 0
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    rejected: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     after: dict[str, str | None] = field(default_factory=dict)
     spools: dict[str, Spool] = field(default_factory=lambda: defaultdict(Spool))
 
@@ -150,7 +168,7 @@ class Extraction:
                 self._changed.wait(PATIENCE)
             if self._ready[name]:
                 delivery = self._ready[name].popleft()
-                self._held -= delivery.table.num_rows if delivery.table is not None else 0
+                self._held -= delivery.size
                 self._changed.notify_all()
                 return delivery
             if self._unfinished[name]:
@@ -235,7 +253,8 @@ class Extraction:
             {entity.name: None},
             is_global=True,
             calls=session.calls if is_listing else 0,
-            known=session.listing if is_listing else None,
+            known=session.fitting if is_listing else None,
+            known_rejected=list(session.rejected) if is_listing else [],
         )
 
     def _employ(self, client: Client, division: int) -> None:
@@ -285,7 +304,7 @@ class Extraction:
 
     def _portions(self, client: Client, job: _Job) -> Iterable[Portion]:
         if job.known is not None:
-            return [Portion(job.shares[0], job.known, None)]
+            return [Portion(job.shares[0], job.known, None, job.known_rejected)]
         return Reading(client, job.division, job.shares, self.options.batch_rows).portions()
 
     def _falls_back(self, job: _Job, error: ExactError) -> bool:
@@ -309,10 +328,13 @@ class Extraction:
 
     def _deliver(self, job: _Job, portion: Portion) -> None:
         share = portion.share
-        table = self._table(share, portion.rows, job.label) if portion.rows else None
+        table, rejected = self._converted(share, portion, job.label)
         if not share.replaces:
-            self._hand_over(job, share, Delivery(job.label, table, portion.bookmark))
-        elif table is not None:
+            self._hand_over(job, share, Delivery(job.label, table, portion.bookmark, rejected))
+            return
+        if rejected:
+            self._hand_over(job, share, Delivery(job.label, None, None, rejected))
+        if table is not None:
             job.spools[share.entity.name].add(table)
 
     def _deliver_spooled(self, job: _Job) -> None:
@@ -325,17 +347,24 @@ class Extraction:
 
     def _hand_over(self, job: _Job, share: Share, delivery: Delivery) -> None:
         name = share.entity.name
-        job.rows[name] += delivery.table.num_rows if delivery.table is not None else 0
+        job.rows[name] += delivery.size - len(delivery.rejected)
+        job.rejected[name] += len(delivery.rejected)
         if delivery.bookmark is not None:
             job.after[name] = delivery.bookmark.position
         self._put(name, delivery)
 
-    def _table(self, share: Share, rows: list[Row], division: int | None) -> pa.Table:
-        self._listener(PageRead(division, share.entity.name, len(rows)))
-        return tables.to_table(self.options.layout(share.entity, share.plan.feed), rows, division)
+    def _converted(
+        self, share: Share, portion: Portion, division: int | None
+    ) -> tuple[pa.Table | None, tuple[RejectedRow, ...]]:
+        """The table of a portion, None without rows that fit, and every row of it that does not."""
+        if not portion.rows:
+            return None, tuple(portion.rejected)
+        self._listener(PageRead(division, share.entity.name, len(portion.rows)))
+        found = tables.to_table(self.options.layout(share.entity, share.plan.feed), portion.rows, division)
+        return found.table if found.table.num_rows else None, (*portion.rejected, *found.rejected)
 
     def _put(self, name: str, delivery: Delivery) -> None:
-        size = delivery.table.num_rows if delivery.table is not None else 0
+        size = delivery.size
         with self._changed:
             while self._held > 0 and self._held + size > self.options.held_rows:
                 self._changed.wait()
@@ -358,6 +387,7 @@ class Extraction:
             after=job.after.get(name, job.before[name]),
             status=status,
             error=error,
+            rejected=job.rejected[name],
         )
         with self._changed:
             self.outcomes.append(outcome)

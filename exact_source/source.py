@@ -25,6 +25,7 @@ from exact_source.errors import ConfigurationError, ExactError, Forbidden, Unkno
 from exact_source.events import Listener, ignore
 from exact_source.extraction import Extraction, Options, Session
 from exact_source.odata import path_and_query
+from exact_source.rejections import RejectedRow
 from exact_source.settings import load_settings
 from exact_source.tables import Decimals, Row
 from exact_source.tokens import TokenStore
@@ -165,10 +166,10 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
         timeout=settings.timeout,
     )
     wanted = settings.divisions or ()
-    home, listing = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
+    home, listing, rejected = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
     codes, absent = _divisions(listing, wanted)
     overlap = timedelta(seconds=settings.modified_overlap)
-    return Session(client, codes, home, listing, client.calls, absent, overlap, settings.max_workers)
+    return Session(client, codes, home, listing, client.calls, absent, overlap, settings.max_workers, tuple(rejected))
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:
@@ -180,12 +181,12 @@ def _known_divisions(connection: Connection | None) -> list[int]:
     return current + [division.code for division in identity.divisions]
 
 
-def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row]]:
+def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row], list[RejectedRow]]:
     """The division list, asked through the first division that lets us: a list needs a division in its URL (§10)."""
     refusal: ExactError | None = None
     for code in dict.fromkeys(candidates or [_current_division(client)]):
         try:
-            return code, _all_divisions(client, code)
+            return code, *_all_divisions(client, code)
         except Forbidden as error:
             refusal = error
     raise refusal or UnknownName("no division is known to ask Exact through; set divisions")
@@ -195,20 +196,23 @@ def _current_division(client: Client) -> int:
     """A door to the division list when none is known; never a choice of what to read (§10)."""
     link = path_and_query(ME.path, division=0, select=[ME.key[0], "CurrentDivision"])
     page, _ = client.get(link, lambda body: tables.read_page(ME, body), division=None)
-    if not page.rows or page.rows[0].CurrentDivision is None:
+    if not page.everything or page.everything[0].CurrentDivision is None:
         raise Unreadable("Exact did not say which division the user works in; set divisions")
-    return int(page.rows[0].CurrentDivision)
+    return int(page.everything[0].CurrentDivision)
 
 
-def _all_divisions(client: Client, code: int) -> list[Row]:
+def _all_divisions(client: Client, code: int) -> tuple[list[Row], list[RejectedRow]]:
+    """Every division with a code, and those of them whose row has a value that does not fit."""
     select = [member.name for member in DIVISIONS.fields]
     link: str | None = path_and_query(DIVISIONS.path, division=code, select=select)
     rows: list[Row] = []
+    rejected: list[RejectedRow] = []
     while link:
         page, _ = client.get(link, lambda body: tables.read_page(DIVISIONS, body), division=code)
-        rows += page.rows
+        rows += [row for row in page.everything if row.Code is not None]
+        rejected += page.rejected
         link = page.next_link
-    return rows
+    return rows, rejected
 
 
 def _divisions(listing: list[Row], wanted: Sequence[int]) -> tuple[tuple[int, ...], dict[int, ExactError]]:
