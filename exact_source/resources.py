@@ -16,6 +16,7 @@ from exact_source import tables
 from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
 from exact_source.extraction import Delivery, Extraction, Finished, Options
+from exact_source.rejection_log import RejectionLog
 
 # Within one load the newest version of a row wins; the first of these that a table has decides which that is.
 NEWEST_BY = ("timestamp", "modified")
@@ -61,6 +62,7 @@ def _taken(entity: Entity, extraction: Extraction) -> Iterator[Any]:
 
 def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], marks: dict[str, Any]) -> Iterator[Any]:
     is_described = False
+    log = RejectionLog(entity, state)
     while True:
         try:
             delivery = extraction.take(entity.name)
@@ -72,6 +74,8 @@ def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], m
         if delivery.table is not None:
             yield delivery.table if is_described else _described(entity, delivery.table)
             is_described = state["has_table"] = True
+        if extraction.session is not None:
+            yield from log.records(delivery, extraction.session.client.now())
         _remember(delivery, marks)
     if not state.get("has_table"):
         state["has_table"] = True
