@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal, TypeAlias
 
@@ -27,7 +27,6 @@ from exact_source.spool import Spool
 from exact_source.tables import Decimals, Layout, Row
 
 Status: TypeAlias = Literal["succeeded", "paused", "failed"]
-Contract: TypeAlias = Literal["evolve", "freeze", "discard_row", "discard_value"]
 Bookmarks: TypeAlias = Mapping[int, Bookmark]
 PATIENCE = 0.02  # seconds a resource waits for its next rows before it lets another one have its turn
 
@@ -63,7 +62,11 @@ class Session:
     overlap: timedelta = odata.OVERLAP
     max_workers: int = 16
     rejected: tuple[RejectedRow, ...] = ()
-    contracts: Mapping[str, Contract] = field(default_factory=dict)
+    contracts: Mapping[str, str] = field(default_factory=dict)
+
+    def contract(self, name: str) -> str | None:
+        """The schema contract that the settings give an entity."""
+        return self.contracts.get(name, self.contracts.get("*"))
 
     @property
     def fitting(self) -> list[Row]:
@@ -136,6 +139,7 @@ class Extraction:
     def __init__(self, open_session: Callable[[], Session], options: Options, listener: Listener = ignore) -> None:
         self.options = options
         self.outcomes: list[Outcome] = []
+        self.given_up: dict[str, ExactError] = {}  # entities that nobody takes rows of any more, and why
         self._open_session = open_session
         self._listener = listener
         self._session: Session | None = None
@@ -328,14 +332,14 @@ class Extraction:
 
     def _deliver(self, job: _Job, portion: Portion) -> None:
         share = portion.share
-        table, rejected = self._converted(share, portion, job.label)
-        if not share.replaces:
-            self._hand_over(job, share, Delivery(job.label, table, portion.bookmark, rejected))
-            return
-        if rejected:
-            self._hand_over(job, share, Delivery(job.label, None, None, rejected))
-        if table is not None:
-            job.spools[share.entity.name].add(table)
+        if all(one.entity.name in self.given_up for one in job.shares):
+            raise self.given_up[share.entity.name]
+        found = self._converted(share, portion, job.label)
+        if share.replaces:
+            if found.table is not None:
+                job.spools[share.entity.name].add(found.table)
+            found = replace(found, table=None, bookmark=None)
+        self._hand_over(job, share, found)
 
     def _deliver_spooled(self, job: _Job) -> None:
         """What replaces a division's rows goes out only now that all of it has arrived."""
@@ -353,15 +357,14 @@ class Extraction:
             job.after[name] = delivery.bookmark.position
         self._put(name, delivery)
 
-    def _converted(
-        self, share: Share, portion: Portion, division: int | None
-    ) -> tuple[pa.Table | None, tuple[RejectedRow, ...]]:
+    def _converted(self, share: Share, portion: Portion, division: int | None) -> Delivery:
         """The table of a portion, None without rows that fit, and every row of it that does not."""
         if not portion.rows:
-            return None, tuple(portion.rejected)
+            return Delivery(division, None, portion.bookmark, tuple(portion.rejected))
         self._listener(PageRead(division, share.entity.name, len(portion.rows)))
-        found = tables.to_table(self.options.layout(share.entity, share.plan.feed), portion.rows, division)
-        return found.table if found.table.num_rows else None, (*portion.rejected, *found.rejected)
+        made = tables.to_table(self.options.layout(share.entity, share.plan.feed), portion.rows, division)
+        table = made.table if made.table.num_rows else None
+        return Delivery(division, table, portion.bookmark, (*portion.rejected, *made.rejected))
 
     def _put(self, name: str, delivery: Delivery) -> None:
         size = delivery.size

@@ -6,16 +6,18 @@ State is written only beside the rows it describes: dlt commits both with one lo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from exact_source import tables
+from exact_source import contracts, tables
 from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
-from exact_source.extraction import Delivery, Extraction, Finished, Options
+from exact_source.errors import SchemaFrozen
+from exact_source.extraction import Delivery, Extraction, Finished, Options, Session
 from exact_source.rejection_log import RejectionLog
 
 # Within one load the newest version of a row wins; the first of these that a table has decides which that is.
@@ -61,25 +63,52 @@ def _taken(entity: Entity, extraction: Extraction) -> Iterator[Any]:
 
 
 def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], marks: dict[str, Any]) -> Iterator[Any]:
-    is_described = False
-    log = RejectionLog(entity, state)
+    is_described, log = False, RejectionLog(entity, state)
+    refused: set[int | None] = set()
+    for delivery, session in _arriving(entity, extraction):
+        mode = contracts.chosen(state, session.contract(entity.name))
+        if delivery is None:
+            yield None
+        elif not _is_welcome(extraction, entity, delivery, mode=mode):
+            refused.add(delivery.division)
+        else:
+            if delivery.table is not None:
+                yield delivery.table if is_described else _described(entity, delivery.table, mode)
+                is_described = state["has_table"] = True
+            yield from log.records(delivery, session.client.now())
+            _remember(delivery, marks)
+    _withdraw(entity, extraction, refused)
+    if not state.get("has_table") and not refused:
+        state["has_table"] = True
+        yield _described(entity, empty_table(entity, extraction.options), state.get("contract"))
+
+
+def _arriving(entity: Entity, extraction: Extraction) -> Iterator[tuple[Delivery | None, Session]]:
     while True:
         try:
             delivery = extraction.take(entity.name)
         except Finished:
-            break
-        if delivery is None:
-            yield None
-            continue
-        if delivery.table is not None:
-            yield delivery.table if is_described else _described(entity, delivery.table)
-            is_described = state["has_table"] = True
+            return
         if extraction.session is not None:
-            yield from log.records(delivery, extraction.session.client.now())
-        _remember(delivery, marks)
-    if not state.get("has_table"):
-        state["has_table"] = True
-        yield _described(entity, empty_table(entity, extraction.options))
+            yield delivery, extraction.session
+
+
+def _is_welcome(extraction: Extraction, entity: Entity, delivery: Delivery, *, mode: str | None) -> bool:
+    """False for an entity whose table would have to change and may not: no more of it is read or loaded."""
+    if delivery.table is not None and entity.name not in extraction.given_up:
+        try:
+            contracts.check(entity, delivery.table, mode)
+        except SchemaFrozen as error:
+            extraction.given_up[entity.name] = error
+    return entity.name not in extraction.given_up
+
+
+def _withdraw(entity: Entity, extraction: Extraction, refused: set[int | None]) -> None:
+    """Says of the divisions whose rows were refused that nothing of them was loaded."""
+    for at, one in enumerate(extraction.outcomes):
+        if one.entity == entity.name and one.division in refused:
+            error = extraction.given_up[entity.name]
+            extraction.outcomes[at] = replace(one, rows=0, rejected=0, after=one.before, status="failed", error=error)
 
 
 def _remember(delivery: Delivery, marks: dict[str, Any]) -> None:
@@ -94,9 +123,20 @@ def empty_table(entity: Entity, options: Options) -> pa.Table:
     return tables.schema(options.layout(entity)).empty_table()
 
 
-def _described(entity: Entity, table: pa.Table) -> Any:
-    """The table with the hint that Arrow types do not carry: which of two versions of a row wins within a load."""
+def _described(entity: Entity, table: pa.Table, mode: str | None) -> Any:
+    """The table with the hints that Arrow types do not carry: which of two versions of a row wins within a load, and
+    what may become of its columns.
+    """
     newest = next((name for name in NEWEST_BY if name in table.column_names), None)
-    if newest is None or not entity.is_per_division:
-        return table
-    return dlt.mark.with_hints(table, dlt.mark.make_hints(columns={newest: {"name": newest, "dedup_sort": "desc"}}))
+    hints: dict[str, Any] = {}
+    if newest is not None and entity.is_per_division and not _is_sorted(entity):
+        hints["columns"] = {newest: {"name": newest, "dedup_sort": "desc"}}
+    if mode is not None:
+        hints["schema_contract"] = contracts.hint(mode)
+    return dlt.mark.with_hints(table, dlt.mark.make_hints(**hints)) if hints else table
+
+
+def _is_sorted(entity: Entity) -> bool:
+    """True when the table has such a column already; feeds differ in theirs, and a table may have one only."""
+    known = dlt.current.source_schema().tables.get(entity.table, {}).get("columns", {})
+    return any(column.get("dedup_sort") for column in known.values())

@@ -8,6 +8,7 @@ the environment of a container never decides where a token is sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -45,7 +46,7 @@ class Settings:
     divisions, entities: what to read; None is all divisions of the consent, the default entities.
     start_date: rows changed before this day are not read. modified_overlap: seconds read again behind a bookmark.
     daily_reserve: calls of each division's day left to others. max_workers: divisions read at the same time.
-    timeout: seconds that one answer may take.
+    timeout: seconds that one answer may take. schema_contract: of dlt, by entity, ``*`` for the others.
     """
 
     connection: str
@@ -64,6 +65,7 @@ class Settings:
     daily_reserve: int
     max_workers: int
     timeout: int
+    schema_contract: Mapping[str, str]
 
     @property
     def connect_command(self) -> str:
@@ -87,6 +89,7 @@ PARSERS: dict[str, Parser] = {
     "daily_reserve": values.whole(0, 1_000_000),
     "max_workers": values.whole(1, 64),
     "timeout": values.whole(1, 3_600),
+    "schema_contract": values.contracts,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -96,6 +99,7 @@ DEFAULTS: dict[str, Any] = {
     "daily_reserve": 0,
     "max_workers": 16,
     "timeout": 120,
+    "schema_contract": {},
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})

@@ -152,6 +152,7 @@ def check(chosen: Iterable[Entity], options: Options) -> None:
 def open_session(connection: str, around: Surroundings, divisions: Sequence[int] | None) -> Session:
     """Opens the connection and asks which divisions there are: one call, or one per 60 divisions."""
     settings = load_settings(connection, divisions=divisions, **around.overrides)
+    contracts = _contracts(settings.schema_contract)
     store = TokenStore.from_settings(settings)
     tokens = Authorizer(settings, store, around.clock, around.transport)
     tokens.access_token()
@@ -169,7 +170,22 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
     home, listing, rejected = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
     codes, absent = _divisions(listing, wanted)
     overlap = timedelta(seconds=settings.modified_overlap)
-    return Session(client, codes, home, listing, client.calls, absent, overlap, settings.max_workers, tuple(rejected))
+    return Session(
+        client,
+        codes,
+        home,
+        listing,
+        client.calls,
+        absent,
+        overlap,
+        settings.max_workers,
+        tuple(rejected),
+        contracts=contracts,
+    )
+
+
+def _contracts(given: Mapping[str, str]) -> dict[str, str]:
+    return {name if name == "*" else _entity(name).name: mode for name, mode in given.items()}
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:
