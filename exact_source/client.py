@@ -34,7 +34,7 @@ from exact_source.retries import Patience
 T = TypeVar("T")
 Reader = Callable[[bytes], T]
 
-HEADERS = {"Accept": "application/json"}
+JSON = "application/json"
 TOO_MANY = 429
 REFUSALS_IN_A_ROW = 4
 
@@ -76,6 +76,7 @@ class _Attempt:
 
     url: str
     division: int | None
+    accept: str
     number: int = 1
     refusals: int = 0
     token: str = ""
@@ -113,7 +114,7 @@ class Client:
         self._count = threading.Lock()
         self._calls = 0
         self._stopped = threading.Event()
-        self._http = httpx.Client(transport=transport, headers=HEADERS, timeout=timeout, follow_redirects=False)
+        self._http = httpx.Client(transport=transport, timeout=timeout, follow_redirects=False)
 
     @property
     def calls(self) -> int:
@@ -141,13 +142,13 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    def get(self, link: str, read: Reader[T], *, division: int | None) -> tuple[T, Answer]:
+    def get(self, link: str, read: Reader[T], *, division: int | None, accept: str = JSON) -> tuple[T, Answer]:
         """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.
 
         Raises an ExactError: Paused when a quota says stop, Retryable when patience ran out, Rejected when Exact
         refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
         """
-        attempt = _Attempt(self.absolute(link), division)
+        attempt = _Attempt(self.absolute(link), division, accept)
         lane = self._lane(division)
         with lane.lock:
             while True:
@@ -203,7 +204,7 @@ class Client:
         attempt.token = self._tokens.access_token()
         began = self._clock.now()
         try:
-            reply = self._http.get(attempt.url, headers={"Authorization": "Bearer " + attempt.token})
+            reply = self._http.get(attempt.url, headers=_headers(attempt))
         except httpx.HTTPError as error:
             self._report(attempt, began, None, NOTHING_KNOWN)
             raise Unreachable(
@@ -289,6 +290,10 @@ class Client:
                 error=error,
             )
         )
+
+
+def _headers(attempt: _Attempt) -> dict[str, str]:
+    return {"Accept": attempt.accept, "Authorization": "Bearer " + attempt.token}
 
 
 def _path(attempt: _Attempt) -> str:
