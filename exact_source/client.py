@@ -39,7 +39,7 @@ from exact_source.retries import Patience
 T = TypeVar("T")
 Reader = Callable[[bytes], T]
 
-HEADERS = {"Accept": "application/json"}
+JSON = "application/json"
 SETTLING_WAITS = (0.1, 0.5, 2.0)  # seconds between tries to note an answer while the ledger does not answer
 
 
@@ -80,6 +80,7 @@ class _Attempt:
 
     url: str
     call: Call
+    accept: str
     number: int = 1
     refusals: int = 0
     token: str = ""
@@ -121,7 +122,6 @@ class Client:
         self._belongings = ExitStack()
         self._http = httpx.Client(
             transport=transport,
-            headers=HEADERS,
             # Exact's cookies pin a session to a server and are of no use (§4.1): none is kept, so none is sent back.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=timeout,
@@ -159,14 +159,14 @@ class Client:
         self._http.close()
         self._belongings.close()
 
-    def get(self, link: str, read: Reader[T], *, division: int | None) -> tuple[T, Answer]:
+    def get(self, link: str, read: Reader[T], *, division: int | None, accept: str = JSON) -> tuple[T, Answer]:
         """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.
 
         Raises an ExactError: Paused when a quota says stop, Retryable when patience ran out, Rejected when Exact
         refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
         """
         url = self.absolute(link)
-        attempt = _Attempt(url, Call(division, urlsplit(url).path))
+        attempt = _Attempt(url, Call(division, urlsplit(url).path), accept)
         lane = self._lane(division)
         with lane.lock:
             while True:
@@ -221,7 +221,7 @@ class Client:
         ticket = self._admitted(attempt, lane)
         began = self._clock.now()
         try:
-            reply = self._http.get(attempt.url, headers={"Authorization": "Bearer " + attempt.token})
+            reply = self._http.get(attempt.url, headers=_headers(attempt))
         except httpx.HTTPError as error:
             self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))
             self._report(attempt, began, None, NOTHING_KNOWN)
@@ -337,3 +337,7 @@ class Client:
                 error=error,
             )
         )
+
+
+def _headers(attempt: _Attempt) -> dict[str, str]:
+    return {"Accept": attempt.accept, "Authorization": "Bearer " + attempt.token}

@@ -86,6 +86,11 @@ class Report:
         return sum(outcome.rows for outcome in self.outcomes)
 
     @property
+    def rejected(self) -> int:
+        """Rows that did not fit their table and are in ``_rejected_rows``."""
+        return sum(outcome.rejected for outcome in self.outcomes)
+
+    @property
     def exit_code(self) -> int:
         errors = [self.failure, *(outcome.error for outcome in self.outcomes)]
         codes = {error.exit_code for error in errors if error is not None} or {0}
@@ -100,6 +105,7 @@ class Report:
             "finished_at": self.finished_at.isoformat(),
             "calls": self.calls,
             "rows": self.rows,
+            "rejected": self.rejected,
             "error": str(self.failure) if self.failure else None,
             "warnings": list(self.warnings),
             "entities": [self._entity(outcome) for outcome in self.outcomes],
@@ -114,6 +120,7 @@ class Report:
             "feed": outcome.feed,
             "cursor": outcome.cursor,
             "rows": outcome.rows,
+            "rejected": outcome.rejected,
             "deleted": self.deleted.get((outcome.entity, outcome.division), 0),
             "calls": outcome.calls,
             "bookmark_before": outcome.before,

@@ -8,6 +8,7 @@ the environment of a container never decides where a token is sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,6 +49,7 @@ class Settings:
     endpoint is left alone (Exact locks it after 10). max_workers: divisions read at the same time.
     timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
+    schema_contract: of dlt, by entity, ``*`` for the others.
     """
 
     connection: str
@@ -69,6 +71,7 @@ class Settings:
     timeout: int
     deletes: Deletes
     compare_every: int
+    schema_contract: Mapping[str, str]
 
     @property
     def connect_command(self) -> str:
@@ -95,6 +98,7 @@ PARSERS: dict[str, Parser] = {
     "timeout": values.whole(1, 3_600),
     "deletes": values.deletes,
     "compare_every": values.whole(0, 3_660),
+    "schema_contract": values.contracts,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -107,6 +111,7 @@ DEFAULTS: dict[str, Any] = {
     "timeout": 120,
     "deletes": "hard",
     "compare_every": 7,
+    "schema_contract": {},
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})
