@@ -13,7 +13,7 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from exact_source import contracts, tables
+from exact_source import contracts, rejection_log, tables
 from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
 from exact_source.errors import SchemaFrozen
@@ -38,6 +38,7 @@ def resource(entity: Entity, extraction: Extraction) -> DltResource:
     else:
         hints["write_disposition"] = "replace"
     made: DltResource = dlt.resource(rows, name=entity.name, table_name=entity.table, section="exact_online", **hints)
+    rejection_log.declare(made)
     return made
 
 
