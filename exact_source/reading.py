@@ -258,7 +258,9 @@ class Reading:
                     raise
 
     def _may_drop(self, member: str) -> bool:
-        return self.endpoint.has(member) and member not in self.dropped and len(self.dropped) < MOST_DROPPED
+        needed = {"Timestamp", *self.endpoint.key, *(name for share in self.shares for name in share.entity.key)}
+        is_spare = self.endpoint.has(member) and member not in needed
+        return is_spare and member not in self.dropped and len(self.dropped) < MOST_DROPPED
 
     def _question(self, where: str | None) -> str:
         members = self.only or [member.name for member in self.endpoint.fields]

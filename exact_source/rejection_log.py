@@ -14,6 +14,7 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract import DltResource
 
 from exact_source.catalogue import Entity, snake_case
 from exact_source.jobs import Delivery
@@ -23,16 +24,17 @@ TABLE = "_rejected_rows"
 MOST_REMEMBERED = 1_000  # keys per entity and division in dlt's state; beyond, a record stays with its date
 TICK = timedelta(microseconds=1)
 
-_HINTS = dlt.mark.make_hints(
-    table_name=TABLE,
-    write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-    primary_key="id",
-    columns={
+_HINTS: dict[str, Any] = {
+    "table_name": TABLE,
+    "write_disposition": {"disposition": "merge", "strategy": "delete-insert"},
+    "primary_key": "id",
+    "merge_key": [],
+    "columns": {
         "rejected_at": {"name": "rejected_at", "dedup_sort": "desc"},
         "is_mended": {"name": "is_mended", "hard_delete": True},
     },
-    schema_contract="evolve",
-)
+    "schema_contract": "evolve",
+}
 _SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -47,6 +49,11 @@ _SCHEMA = pa.schema(
         pa.field("is_mended", pa.bool_()),
     ]
 )
+
+
+def declare(resource: DltResource) -> None:
+    """Tells dlt that rows of this resource may go to the table too; before rows bring hints, which dlt would copy."""
+    resource.apply_hints(**_HINTS, create_table_variant=True)
 
 
 class RejectionLog:
@@ -64,7 +71,7 @@ class RejectionLog:
         self._remember(delivery.division, {key: at for key, at in versions.items() if key is not None})
         mended = [self._mended(delivery.division, key, now) for key in self._arrived(delivery, versions)]
         if fresh or mended:
-            yield dlt.mark.with_hints(pa.Table.from_pylist(fresh + mended, _SCHEMA), _HINTS, create_table_variant=True)
+            yield dlt.mark.with_table_name(pa.Table.from_pylist(fresh + mended, _SCHEMA), TABLE)
 
     def _record(self, delivery: Delivery, one: RejectedRow, now: datetime) -> dict[str, Any]:
         key = one.key(delivery.layout.wire_key)

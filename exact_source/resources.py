@@ -13,7 +13,7 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from exact_source import contracts, tables
+from exact_source import contracts, rejection_log, tables
 from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
 from exact_source.deletions import Upkeep
@@ -39,6 +39,7 @@ def resource(entity: Entity, extraction: Extraction, mirror: Mirror) -> DltResou
         primary_key=extraction.options.layout(entity).key_columns,
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
     )
+    rejection_log.declare(made)
     return made
 
 

@@ -15,6 +15,7 @@ from command_line import FIRST, SECOND, Desk, accounts, read_json, table
 from strict_exact import Canned, Division, Raw, StrictExact
 
 ACCOUNTS = "sync/CRM/Accounts"
+TYPES = "financial/GLTransactionTypes"
 ITEMS = "sync/Logistics/Items"
 # Member and what is written for it: one or more of every type of Edm that a row can hold.
 BAD = [
@@ -48,7 +49,7 @@ def key(at: int, division: int = FIRST) -> str:
 
 @pytest.fixture
 def exact() -> Iterator[StrictExact]:
-    tables = [table(ACCOUNTS, {FIRST: [], SECOND: []}), table(ITEMS, {FIRST: []}), table("cashflow/Banks", {FIRST: []})]
+    tables = [table(path, {FIRST: [], SECOND: []}) for path in (ACCOUNTS, ITEMS, "cashflow/Banks", TYPES)]
     with StrictExact(tables, (Division(FIRST), Division(SECOND))) as exact:
         yield exact
 
@@ -130,7 +131,9 @@ def test_a_row_that_turns_bad_keeps_its_last_good_form_in_the_table(desk: Desk) 
 
 
 @pytest.mark.parametrize("is_bad_first", [True, False])
-def test_of_two_forms_of_a_row_in_one_load_the_later_counts(desk: Desk, is_bad_first: bool) -> None:
+def test_of_two_forms_of_a_row_in_one_load_the_later_counts(
+    desk: Desk, caplog: pytest.LogCaptureFixture, is_bad_first: bool
+) -> None:
     forms = [{"ID": key(1), "Timestamp": "7", "Name": 5}, {"ID": key(1), "Timestamp": "9", "Name": "fine"}]
     if not is_bad_first:
         forms = [{**forms[1], "Timestamp": "7"}, {**forms[0], "Timestamp": "9"}]
@@ -139,6 +142,24 @@ def test_of_two_forms_of_a_row_in_one_load_the_later_counts(desk: Desk, is_bad_f
     assert desk.rows("select name from exact_online.accounts") == [("fine",)]
     listed = rejected(desk) if not is_bad_first else desk.rows("select * from exact_online._rejected_rows")
     assert listed == ([] if is_bad_first else [(key(1), "Name")])
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_a_snapshot_that_replaces_its_division_leaves_the_records_of_others(desk: Desk) -> None:
+    desk.exact.upsert(ACCOUNTS, FIRST, row(1, Name=Raw("5")))
+    desk.load("--entity", "accounts")
+    for at in (1, 2):
+        desk.exact.upsert(TYPES, FIRST, {"ID": at, "Description": Raw("5")})
+    desk.load("--entity", "gl_transaction_types", "--division", str(FIRST))
+    assert rejected(desk, "entity, key") == [
+        ("accounts", key(1)),
+        ("gl_transaction_types", "1"),
+        ("gl_transaction_types", "2"),
+    ]
+    desk.exact.upsert(TYPES, FIRST, {"ID": 2, "Description": "mended"})
+    desk.load("--entity", "gl_transaction_types", "--division", str(FIRST))
+    assert rejected(desk, "entity, key") == [("accounts", key(1)), ("gl_transaction_types", "1")]
+    assert desk.rows("select id, description from exact_online.gl_transaction_types") == [(2, "mended")]
 
 
 def test_rows_without_a_key_are_told_apart_by_what_they_hold(desk: Desk) -> None:
