@@ -217,7 +217,9 @@ class Extraction:
         if isinstance(error, Forbidden) and error.is_division_wide:
             self._barred[job.division] = error
         if job.targets is not None and isinstance(error, Rejected) and not job.is_told:
-            self.warn(f"division {job.division}: deletions cannot be read, so deleted rows stay for now: {error}")
+            self.warn(f"division {job.division}: deletions cannot be read, so keys are compared now and then: {error}")
+            for share in job.targets:
+                share.bookmark = replace(share.bookmark, deletes_on=None)
             return
         if error is not None and self._falls_back(job, error):
             return
