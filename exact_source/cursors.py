@@ -17,6 +17,8 @@ from exact_source.errors import ConfigurationError
 
 # A row whose Modified is older than this at the time of reading cannot belong to a transaction still under way.
 SETTLED_AFTER = timedelta(hours=2)
+# A window is read once more until its end is this far behind: our clock may be ahead, and rows may show late.
+WINDOW_SETTLED_AFTER = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ def after_reading(plan: Plan, bookmark: Bookmark | None, highest: datetime | Non
         return Bookmark(plan.feed.kind, plan.cursor, modified=bookmark.modified if bookmark else None)
     reached = max(min(highest, began), odata.EARLIEST)
     if began - reached < SETTLED_AFTER:
-        reached -= plan.overlap
+        # Back by real time: in March an hour of the wall clock is no time at all (§4.8).
+        reached = max(odata.wall_clock(odata.moment(reached) - plan.overlap), odata.EARLIEST)
     since = odata.before_repeat(reached).isoformat(timespec="milliseconds")
     if bookmark and bookmark.modified:
         since = max(since, bookmark.modified)
@@ -162,7 +165,7 @@ def windows(window: Window, bookmark: Bookmark | None, today: date) -> list[tupl
     found: list[tuple[date, date, WindowState]] = []
     while start < end:
         until = min(start + timedelta(days=window.days), end)
-        found.append((start, until, "finished" if until <= today else "open"))
+        found.append((start, until, "finished" if until <= today - WINDOW_SETTLED_AFTER else "open"))
         start = until
     return found
 

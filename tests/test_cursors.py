@@ -102,7 +102,7 @@ def test_the_next_question_starts_where_nothing_can_have_been_missed(highest: st
         ("2026-10-25T02:50:00", "2026-10-25T02:10:00", "2026-10-25T02:00:00.000"),  # began in the second pass
         ("2026-10-25T03:02:00", "2026-10-25T03:03:00", "2026-10-25T02:00:00.000"),
         ("2026-10-25T03:30:00", "2026-10-25T03:31:00", "2026-10-25T03:25:00.000"),
-        ("2026-03-29T03:02:00", "2026-03-29T03:03:00", "2026-03-29T02:57:00.000"),
+        ("2026-03-29T03:02:00", "2026-03-29T03:03:00", "2026-03-29T01:57:00.000"),  # two minutes after 02:00
     ],
 )
 def test_the_next_question_goes_back_to_the_start_of_a_repeated_hour(highest: str, began: str, since: str) -> None:
