@@ -19,26 +19,19 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import books
 from exact_source.clock import Clock
-from exact_source.errors import ConfigurationError, ExactError, Retryable
+from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import StageReached
-from exact_source.extraction import Extraction, Outcome
+from exact_source.extraction import Extraction
+from exact_source.jobs import Outcome
 from exact_source.limits import Quota
 from exact_source.reconciliation import Reconciliation
 from exact_source.settings import data_folder
 from exact_source.source import Surroundings, chosen_entities, exact_online, extraction_of
 
+ROUND_SECONDS = 900.0
 DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances
-EXIT_ORDER = (
-    3,
-    2,
-    7,
-    6,
-    4,
-    1,
-    DIFFERENCES,
-    5,
-    0,
-)  # the worst first: what needs a person comes before what passes by itself
+# The worst first: what needs a person comes before what passes by itself.
+EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, DIFFERENCES, 5, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +50,29 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one run is asked to do. None leaves the choice to the settings."""
+    """What one run is asked to do. None leaves the choice to the settings.
+
+    ``round_rows``: rows and bookmarks are stored about every so many rows, and at least every quarter of an hour.
+    """
 
     connection: str = "default"
     divisions: Sequence[int] | None = None
     entities: Sequence[str] | None = None
     start_date: str | None = None
     full_refresh: bool = False
+    accept_fewer: bool = False
     feeds: dict[str, Any] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
     target: Target = Target()
+    round_rows: int = 500_000
     reconcile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a run went. ``status``: succeeded, paused (a quota said stop; nothing is lost) or failed."""
+    """How a run went. ``status``: succeeded, suspect (fewer rows than are stored; nothing was removed), paused (a quota
+    said stop; nothing is lost) or failed. ``warnings``: what a person should know though nothing failed.
+    """
 
     run_id: str
     status: str
@@ -83,6 +83,7 @@ class Report:
     deleted: dict[tuple[str, int | None], int]
     quotas: dict[int, Quota]
     failure: ExactError | None = None
+    warnings: tuple[str, ...] = ()
     reconciliation: Reconciliation | None = None
 
     @property
@@ -107,6 +108,7 @@ class Report:
             "calls": self.calls,
             "rows": self.rows,
             "error": str(self.failure) if self.failure else None,
+            "warnings": list(self.warnings),
             "entities": [self._entity(outcome) for outcome in self.outcomes],
             "quota": {str(code): _quota(quota) for code, quota in sorted(self.quotas.items())},
             "reconciliation": self.reconciliation.as_json() if self.reconciliation else None,
@@ -155,6 +157,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         entities=order.entities,
         start_date=order.start_date,
         full_refresh=order.full_refresh,
+        accept_fewer=order.accept_fewer,
         feeds=order.feeds,
         windows=order.windows,
         surroundings=around,
@@ -164,7 +167,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     reconciliation: Reconciliation | None = None
     try:
         pipeline = pipeline_of(order.connection, order.target)
-        _load(pipeline, source, around)
+        _load(pipeline, source, around, order.round_rows)
         if order.reconcile:
             around.listener(StageReached("reconcile"))
             reconciliation = _reconciled(pipeline, extraction, order, run_id)
@@ -205,23 +208,30 @@ def _first_whole_year(start_date: str | None) -> int:
     return start.year + ((start.month, start.day) > (1, 1))
 
 
-def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
-    """Finishes what a former run left half loaded, then extracts and loads anew."""
+def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows: int) -> None:
+    """Finishes what a former run left half loaded, then extracts and loads in rounds.
+
+    Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
+    """
     around.listener(StageReached("restore"))
     pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
         pipeline.load()
-    around.listener(StageReached("extract"))
-    pipeline.extract(source)
-    around.listener(StageReached("normalize"))
-    pipeline.normalize()
-    around.listener(StageReached("load"))
-    pipeline.load(raise_on_failed_jobs=True)
+    extraction = extraction_of(source)
+    while not extraction.is_over:
+        extraction.begin_round(round_rows, ROUND_SECONDS)
+        around.listener(StageReached("extract"))
+        pipeline.extract(source)
+        around.listener(StageReached("normalize"))
+        pipeline.normalize()
+        around.listener(StageReached("load"))
+        pipeline.load(raise_on_failed_jobs=True)
 
 
 def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
-    outcomes = tuple(sorted(extraction.outcomes, key=lambda outcome: outcome.division or 0))
+    judged = [_judged(outcome, extraction) for outcome in extraction.outcomes]
+    outcomes = tuple(sorted(judged, key=lambda outcome: outcome.division or 0))
     session = extraction.session
     return Report(
         run_id=uuid.uuid4().hex,
@@ -230,17 +240,26 @@ def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure:
         finished_at=clock.now(),
         calls=session.client.calls if session else 0,
         outcomes=outcomes,
-        deleted={},
+        deleted=dict(extraction.deleted),
         quotas=session.client.quotas() if session else {},
         failure=failure,
+        warnings=tuple(extraction.warnings),
     )
+
+
+def _judged(outcome: Outcome, extraction: Extraction) -> Outcome:
+    """The outcome with what became of it after its rows were read."""
+    doubt = extraction.suspects.get((outcome.entity, outcome.division))
+    if doubt is None or outcome.error is not None:
+        return outcome
+    return replace(outcome, status="suspect", error=Suspect(doubt))
 
 
 def _status(outcomes: Iterable[Outcome], failure: ExactError | None) -> str:
     found = {outcome.status for outcome in outcomes}
     if failure or "failed" in found:
         return "failed"
-    return "paused" if "paused" in found else "succeeded"
+    return next((status for status in ("suspect", "paused") if status in found), "succeeded")
 
 
 def _translated(error: BaseException) -> ExactError:

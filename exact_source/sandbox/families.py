@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from exact_source.catalogue import Endpoint, Field, endpoint, readable_paths, snake_case
-from exact_source.catalogue.entities import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
+from exact_source.catalogue.entity_types import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
 
 TIMESTAMP = "Timestamp"
 
