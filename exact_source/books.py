@@ -69,7 +69,7 @@ def reconcile(pipeline: dlt.Pipeline, client: Client, scope: Scope) -> Reconcili
             errors[division] = error
     _write(pipeline, compared, scope.run_id, client)
     differing = tuple(found for found in compared if found.status != "equal")
-    return Reconciliation(len(compared), differing, errors)
+    return Reconciliation(len(compared), differing, errors, client.calls)
 
 
 def _years(lines: Sequence[Sum]) -> Iterable[int]:

@@ -113,6 +113,7 @@ class Client:
         self._count = threading.Lock()
         self._calls = 0
         self._stopped = threading.Event()
+        self._transport, self._timeout = transport, timeout
         self._http = httpx.Client(transport=transport, headers=HEADERS, timeout=timeout, follow_redirects=False)
 
     @property
@@ -140,6 +141,23 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+
+    def successor(self) -> Client:
+        """A client that goes on where this one was stopped: same limits and quotas, and calls counted from nought."""
+        left = None if self._max_calls is None else self._max_calls - self._calls
+        new = Client(
+            self.base_url,
+            self._tokens,
+            self._clock,
+            transport=self._transport,
+            listener=self._listener,
+            patience=self._patience,
+            max_calls=left,
+            daily_reserve=self._reserve,
+            timeout=self._timeout,
+        )
+        new._lanes = self._lanes
+        return new
 
     def get(self, link: str, read: Reader[T], *, division: int | None) -> tuple[T, Answer]:
         """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.

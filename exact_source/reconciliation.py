@@ -84,11 +84,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What one run found. ``errors``: why a division could not be compared."""
+    """What one run found. ``errors``: why a division could not be compared; ``calls``: what it cost."""
 
     compared: int = 0
     differing: tuple[Comparison, ...] = ()
     errors: dict[int, ExactError] = field(default_factory=dict)
+    calls: int = 0
 
     @property
     def largest(self) -> list[Comparison]:

@@ -179,7 +179,8 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         if extraction.session is not None:
             extraction.session.client.close()
     report = _report(extraction, started_at, around.clock, failure)
-    return replace(report, run_id=run_id, reconciliation=reconciliation)
+    calls = report.calls + (reconciliation.calls if reconciliation else 0)
+    return replace(report, run_id=run_id, calls=calls, reconciliation=reconciliation)
 
 
 def _check_reconcilable(order: Order) -> None:
@@ -198,7 +199,11 @@ def _reconciled(pipeline: dlt.Pipeline, extraction: Extraction, order: Order, ru
     read = [one for one in extraction.outcomes if one.entity == books.LINES and one.division is not None]
     complete = sorted(one.division for one in read if one.division is not None and one.status == "succeeded")
     year = _first_whole_year(order.start_date)
-    return books.reconcile(pipeline, extraction.session.client, books.Scope(complete, run_id, year))
+    client = extraction.session.client.successor()
+    try:
+        return books.reconcile(pipeline, client, books.Scope(complete, run_id, year))
+    finally:
+        client.close()
 
 
 def _first_whole_year(start_date: str | None) -> int:

@@ -218,7 +218,7 @@ def test_a_spent_day_pauses_its_division_alone_and_the_next_day_finishes_it(
     """429 daily, with its headers and with headers missing."""
     rows = {FIRST: some_accounts(250), SECOND: some_accounts(20)}
     path = f"{FIRST}/{ACCOUNTS[kind]}"
-    limit = 3 if has_headers else 5000
+    limit = 4 if has_headers else 5000
     with mirroring(tmp_path, [accounts(kind, rows, page_size=60)], day_limit=limit) as mirror:
         if not has_headers:
             mirror.exact.before_call(3, path, lambda: mirror.exact.fail_next(4, path, Canned(429)))
@@ -226,7 +226,7 @@ def test_a_spent_day_pauses_its_division_alone_and_the_next_day_finishes_it(
         assert {one.division: one.status for one in report.outcomes} == {FIRST: "paused", SECOND: "succeeded"}
         assert (report.status, report.exit_code) == ("paused", 5)
         asked = mirror.exact.calls(path)
-        for _ in range(3):
+        for _ in range(6):
             mirror.clock.advance(days=1)
             if report.status == "paused":
                 report = mirror.run("accounts", feeds={"accounts": kind})
