@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("mirror")  # its comparisons tell what differs
 settings.register_profile("house", max_examples=60, deadline=None)
 settings.load_profile("house")

@@ -160,7 +160,7 @@ class Mirror:
 
     def stored(self, entity: str) -> list[dict[str, Any]]:
         """The rows of a table without the columns that are not of Exact's making."""
-        with duckdb.connect(str(self.database), read_only=True) as database:
+        with duckdb.connect(str(self.database)) as database:  # as dlt opens it, which may be reading too
             told = database.execute(f"SELECT * FROM exact_online.{entity}")
             names = [column[0] for column in told.description or ()]
             rows = [dict(zip(names, row, strict=True)) for row in told.fetchall()]
