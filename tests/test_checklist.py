@@ -290,6 +290,32 @@ def test_nothing_is_lost_in_the_nights_when_the_clock_changes(tmp_path: Path, ki
 
 
 @either_cursor
+def test_what_was_deleted_in_a_silence_of_more_than_two_months_disappears(tmp_path: Path, kind: str) -> None:
+    """Deleted gap of more than 2 months: the log has forgotten, so the division is read again in full."""
+    rows = {FIRST: some_accounts(70), SECOND: some_accounts(20)}
+    with mirroring(tmp_path, [accounts(kind, rows, page_size=60, entity_type=2)]) as mirror:
+        mirror.read(kind)
+        mirror.clock.advance(days=1)
+        mirror.exact.delete(ACCOUNTS[kind], FIRST, guid(1))
+        mirror.read(kind)
+        mirror.assert_right(kind, (FIRST, SECOND))
+        for number in (5, 6, 70):
+            mirror.exact.delete(ACCOUNTS[kind], FIRST, guid(number))
+        mirror.change(kind, 7)
+        for _ in range(3):  # 63 days without a run; the log keeps 61
+            mirror.clock.advance(days=21)
+            mirror.keep_alive()
+        held: list[int] = []
+        for page in (1, 2):
+            mirror.exact.before_call(
+                page, f"{FIRST}/{ACCOUNTS[kind]}", lambda: held.append(len(mirror.stored("accounts")))
+            )
+        mirror.read(kind)
+        assert held == [89, 89]  # the table was never empty in between
+        mirror.assert_right(kind, (FIRST, SECOND))
+
+
+@either_cursor
 def test_the_division_in_which_the_user_works_does_not_matter(tmp_path: Path, kind: str) -> None:
     """User switches current division."""
     rows = {FIRST: some_accounts(70), SECOND: some_accounts(90, Modified=datetime(2026, 1, 5, 9))}
