@@ -48,6 +48,7 @@ class Extraction:
 
     def __init__(self, open_session: Callable[[], Session], options: Options, listener: Listener = ignore) -> None:
         self.options = options
+        self.stays_open = False
         self._open_session = open_session
         self._listener = listener
         self._begin()
@@ -129,16 +130,21 @@ class Extraction:
     def release(self, name: str) -> bool:
         """Nobody takes this entity's rows any more; what was not taken is read again next time.
 
-        True when that holds for all entities, and the connection was closed.
+        True when that holds for all entities.
         """
         with self._changed:
             self._released.add(name)
             self._held -= sum(delivery.size for delivery in self._ready.pop(name, ()))
             self._changed.notify_all()
-        if self.is_over and self._session:
+        if self.is_over and not self.stays_open:
+            self.close()
+        return self.is_over
+
+    def close(self) -> None:
+        """Stops the threads and closes the connection, which its owner may keep open with ``stays_open``."""
+        if self._session:
             self._session.client.stop()
             self._session.client.close()
-        return self.is_over
 
     def warn(self, message: str) -> None:
         """Keeps a message for the report, once."""

@@ -19,7 +19,7 @@ from cryptography.fernet import Fernet
 from exact_source import catalogue
 from exact_source.auth import Authorizer
 from exact_source.cli import main
-from exact_source.clock import SystemClock
+from exact_source.clock import Clock, SystemClock
 from exact_source.consent import Question, connect
 from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
@@ -97,12 +97,13 @@ class Desk:
             env={**os.environ, **self.environment, **environment},
         )
 
-    def connect(self) -> None:
+    def connect(self, clock: Clock | None = None) -> None:
         """Consent, by the shortest way."""
+        clock = clock or SystemClock()
         settings = load_settings("default", **self.overrides)
         store = TokenStore.from_settings(settings)
-        with Authorizer(settings, store, SystemClock()) as authorizer:
-            question = Question(settings, SystemClock())
+        with Authorizer(settings, store, clock) as authorizer:
+            question = Question(settings, clock)
             connect(authorizer, question.answered(self.exact.consent(question.url)), question.redirect_uri)
         store.close()
 

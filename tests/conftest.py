@@ -13,6 +13,8 @@ from hypothesis import settings
 
 from postgres_server import Postgres, running
 
+pytest.register_assert_rewrite("mirror")  # its comparisons tell what differs
+
 settings.register_profile("house", max_examples=60, deadline=None)
 settings.load_profile("house")
 

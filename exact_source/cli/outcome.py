@@ -9,9 +9,11 @@ from datetime import timedelta
 
 import click
 
+from exact_source.books import TABLE
 from exact_source.cli import printing
 from exact_source.cli.failures import masked
 from exact_source.jobs import Outcome
+from exact_source.reconciliation import Reconciliation
 from exact_source.rejection_log import TABLE as REJECTED
 from exact_source.runs import Report, Target
 
@@ -47,6 +49,9 @@ def print_report(report: Report, target: Target, took: timedelta) -> None:
         printing.note(line)
     for line in report.warnings:
         printing.note(f"warning: {masked(line)}")
+    if report.reconciliation is not None:
+        for line in _reconciled(report.reconciliation):
+            printing.note(line)
     if report.failure is not None:
         printing.note(f"error: {masked(str(report.failure))}")
     click.echo(printing.plain(_summary(report, target, took)))
@@ -97,6 +102,20 @@ def _troubles(outcomes: Iterable[Outcome]) -> Iterable[str]:
     for (status, division, message), entities in met.items():
         place = f"division {division}, " if division is not None else ""
         yield f"{status}: {place}{_named(entities)}: {masked(message)}"
+
+
+def _reconciled(found: Reconciliation) -> Iterable[str]:
+    """How many sums agree, the largest few that do not, and which divisions could not be compared."""
+    if found.differing:
+        yield (
+            f"reconciliation: {printing.counted(len(found.differing), 'difference')} in "
+            f"{printing.counted(found.compared, 'sum')}; all of them are in {TABLE}, the largest:"
+        )
+        yield from (f"  {one}" for one in found.largest)
+    else:
+        yield f"reconciliation: {printing.counted(found.compared, 'sum')} compared, no differences"
+    for code, error in sorted(found.errors.items()):
+        yield f"reconciliation: division {code} was not compared: {masked(str(error))}"
 
 
 def _named(entities: Sequence[str]) -> str:

@@ -75,6 +75,11 @@ class Assignment(click.ParamType[tuple[str, str]]):
     help="Read an entity in windows of a date field, from --start-date on.",
 )
 @click.option("--max-calls", type=click.IntRange(min=1), metavar="N", help="Pause after this many calls.")
+@click.option(
+    "--reconcile",
+    is_flag=True,
+    help="Compare the ledger with Exact's balances afterwards; exit code 9 when they differ.",
+)
 @options.place
 @click.option("--sandbox", is_flag=True, help="Read a make-believe Exact Online; needs no account and no network.")
 @click.option(
@@ -140,6 +145,7 @@ def order_of(given: Mapping[str, Any], overrides: Mapping[str, object]) -> Order
         feeds={entity: _kind(kind) for entity, kind in given["feeds"]},
         windows={entity: _window(text, start) for entity, text in given["windows"]},
         target=_target(given["destination"], given["database"], given["dataset"]),
+        reconcile=given["reconcile"],
     )
 
 
