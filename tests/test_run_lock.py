@@ -158,7 +158,7 @@ from exact_source import exact_online, extraction_of
 
 sources = [exact_online(entities=["accounts"]) for _ in range(2)]
 for source in sources:
-    dlt.pipeline("twice", destination="duckdb", dataset_name="books").run(source)
+    dlt.pipeline("twice", destination="duckdb", dataset_name="books", pipelines_dir="pipelines").run(source)
 print(sum(outcome.rows for source in sources for outcome in extraction_of(source).outcomes))
 """
 
