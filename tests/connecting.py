@@ -58,11 +58,15 @@ class ShiftedClock:
 
 @dataclass
 class Bench:
-    """One store, one clock and one strict server; as many authorizers as a test wants."""
+    """One store, one clock and one strict server; as many authorizers as a test wants.
+
+    ``url``: the token store; by default a SQLite file in ``folder``.
+    """
 
     exact: StrictExact
     folder: Path
     clock: Any = field(default_factory=ManualClock)
+    url: str = field(default="", repr=False)
 
     def settings(self, **overrides: object) -> Settings:
         given: dict[str, object] = {
@@ -70,7 +74,7 @@ class Bench:
             "client_id": self.exact.client_id,
             "client_secret": self.exact.client_secret,
             "redirect_uri": self.exact.redirect_uri,
-            "token_store": f"sqlite:///{self.folder / 'tokens.db'}",
+            "token_store": self.url or f"sqlite:///{self.folder / 'tokens.db'}",
             "encryption_key": KEY,
         }
         return load_settings("default", **{**given, **overrides})
