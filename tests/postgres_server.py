@@ -149,5 +149,7 @@ def _started(binaries: Path, server: Postgres, servant: pwd.struct_passwd | None
 
 
 def _as(servant: pwd.struct_passwd | None, folder: Path) -> dict[str, Any]:
-    ids: dict[str, Any] = {} if servant is None else {"user": servant.pw_uid, "group": servant.pw_gid, "extra_groups": []}
+    ids: dict[str, Any] = (
+        {} if servant is None else {"user": servant.pw_uid, "group": servant.pw_gid, "extra_groups": []}
+    )
     return {"cwd": folder, "env": {"LC_ALL": "C", "PATH": os.environ.get("PATH", "")}, **ids}

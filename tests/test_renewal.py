@@ -4,12 +4,14 @@ import json
 import logging
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
 import pytest
+from cryptography.fernet import Fernet
 
 from connecting import (
     APIGEE,
@@ -25,7 +27,9 @@ from connecting import (
 from exact_source.clock import ManualClock
 from exact_source.errors import (
     ConfigurationError,
+    ConsentWithdrawn,
     DayQuotaSpent,
+    NeverConnected,
     Retryable,
     RotationInterrupted,
     TokenRotatedElsewhere,
@@ -183,6 +187,38 @@ def test_two_hundred_token_calls_are_a_day(bench: Bench) -> None:
     assert bench.works(bench.access_token())
 
 
+def refused_codes(bench: Bench, number: int) -> None:
+    with bench.authorizer() as authorizer:
+        for _ in range(number):
+            with pytest.raises(ConsentWithdrawn, match="does not accept the code"):
+                authorizer.exchange("stampNL001.a code of yesterday", bench.exact.redirect_uri)
+
+
+def test_refused_codes_are_token_calls_too(bench: Bench) -> None:
+    refused_codes(bench, 3)
+    assert (bench.stored().calls_on(bench.clock.now()), bench.exact.calls(TOKEN_CALL)) == (3, 3)
+    with pytest.raises(NeverConnected):
+        bench.access_token()
+    assert bench.store().write_state(replace(bench.stored(), calls=198), was=0)
+    refused_codes(bench, 1)
+    bench.connect()
+    refusal = pytest.raises(DayQuotaSpent, match="200 token calls")
+    with refusal, bench.authorizer() as authorizer:
+        authorizer.exchange("another code", bench.exact.redirect_uri)
+    assert bench.exact.calls(TOKEN_CALL) == 5
+    bench.clock.advance(days=1)
+    assert bench.works(bench.access_token())
+
+
+def test_a_refused_code_leaves_a_token_alone_that_the_key_at_hand_cannot_read(bench: Bench) -> None:
+    bench.connect()
+    held = bench.stored()
+    other = Fernet.generate_key().decode()
+    with pytest.raises(ConsentWithdrawn), bench.authorizer(encryption_key=other) as authorizer:
+        authorizer.exchange("a code of yesterday", bench.exact.redirect_uri)
+    assert bench.stored() == held.with_call(bench.clock.now())
+
+
 def test_a_store_that_cannot_be_written_stops_before_the_token_is_spent(bench: Bench) -> None:
     bench.connect()
     bench.clock.advance(minutes=11)
@@ -219,7 +255,9 @@ def test_a_process_killed_at_any_step_leaves_a_connection_that_works_or_says_why
     assert [text for text in bench.exact.violations if "old refresh token" not in text] == []
 
 
-def test_sixty_four_processes_that_need_a_token_at_one_instant_cause_one_refresh(tmp_path: Path, store_url: str) -> None:
+def test_sixty_four_processes_that_need_a_token_at_one_instant_cause_one_refresh(
+    tmp_path: Path, store_url: str
+) -> None:
     crowd = 64
     clock = ShiftedClock(timedelta(minutes=11))
     context = processes()
