@@ -16,6 +16,8 @@ from uuid import UUID
 
 import sqlalchemy
 
+from exact_source import odata
+
 # One host per country site; the host that issued a token is the host to call (§1).
 HOSTS = {tld: f"https://start.exactonline.{tld}" for tld in ("nl", "be", "de", "fr", "es", "co.uk", "com")}
 REGION_ALIASES = {"uk": "co.uk", "us": "com"}
@@ -85,7 +87,9 @@ def is_loopback(host: str | None) -> bool:
 
 
 def base_url(value: object) -> str:
-    _, parts = _web_address(value)
+    url, parts = _web_address(value)
+    if not odata.is_of(url, url):
+        raise UnusableValue("is not a web address with a plain host; write a host with foreign letters as xn--...")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UnusableValue("must be a host only, such as https://start.exactonline.nl, without a path")
     return f"{parts.scheme}://{parts.netloc.lower()}"

@@ -126,7 +126,7 @@ def _print_connected(connected: Connected, as_json: bool) -> None:
 
 def _all_renewed(days: int, given: dict[str, object]) -> list[dict[str, Any]]:
     """What became of every connection of the store that was ever made. One that fails does not stop the others."""
-    with closing(TokenStore.from_settings(load_settings(**given))) as store:
+    with closing(TokenStore.from_settings(load_settings(DEFAULT_CONNECTION, **given))) as store:
         peeked = [(name, store.peek(name)) for name in store.names()]
     fates = []
     for name in [name for name, known in peeked if known and known.generation] or [DEFAULT_CONNECTION]:
