@@ -22,7 +22,7 @@ from exact_source.errors import ConfigurationError, ExactError, Retryable
 from exact_source.events import StageReached
 from exact_source.extraction import Extraction, Outcome
 from exact_source.limits import Quota
-from exact_source.settings import data_folder
+from exact_source.settings import private_folder
 from exact_source.source import Surroundings, exact_online, extraction_of
 
 EXIT_ORDER = (3, 2, 7, 6, 4, 1, 5, 0)  # the worst first: what needs a person comes before what passes by itself
@@ -216,7 +216,7 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
         pipeline_name=f"exact_online_{connection}_{seal}",
         destination=destination_of(target),
         dataset_name=target.dataset,
-        pipelines_dir=str(data_folder() / "pipelines"),
+        pipelines_dir=str(private_folder("pipelines")),
     )
     if target.destination == "duckdb" and not Path(_absolute(target)).exists() and pipeline.first_run is False:
         # The file was taken away: what the state says was read is no longer there.
