@@ -25,9 +25,10 @@ from exact_source.errors import ExactError
 from exact_source.renewal import no_step
 from exact_source.settings import Settings, load_settings
 from exact_source.tokens import TokenStore
+from leaks import WATCH
 from strict_exact import Canned, StrictExact
 
-KEY = Fernet.generate_key().decode()
+KEY = WATCH.keep_secret(Fernet.generate_key().decode())
 TOKEN_CALL = "/api/oauth2/token"
 # Outages of the token endpoint (§2.4).
 MAINTENANCE = Canned(503, "<html><body>Exact Online is being maintained</body></html>", {"Content-Type": "text/html"})
@@ -113,8 +114,11 @@ class Bench:
 
 
 def words(error: BaseException) -> str:
-    """All that a traceback tells."""
-    return "".join(traceback.format_exception(error))
+    """All that a traceback tells, and one that shows the values of local names, as trackers of errors do."""
+    shown = traceback.TracebackException(type(error), error, error.__traceback__, capture_locals=True).format()
+    told = "".join((*traceback.format_exception(error), *shown))
+    WATCH.hear("a traceback", told)
+    return told
 
 
 def ask_for_token(settings: Settings, clock: Clock, on_step: Callable[[str], None] = no_step) -> str:
