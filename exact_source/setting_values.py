@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, SupportsIndex
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
@@ -26,6 +26,18 @@ SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "n
 Parser = Callable[[object], Any]
 
 
+class Masked(str):
+    """A text to be used as it is, but shown to nobody who prints what surrounds it: locals of a traceback, a form."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> Masked:
+        return Masked(super().__getitem__(key))
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A text that shows itself to nobody who does not ask by name."""
@@ -33,7 +45,7 @@ class Secret:
     _value: str
 
     def reveal(self) -> str:
-        return self._value
+        return Masked(self._value)
 
     def __repr__(self) -> str:
         return "***"

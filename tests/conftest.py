@@ -35,8 +35,6 @@ def no_secret_got_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for title, text in report.sections:
         WATCH.hear(f"{title} of {report.nodeid}", text)
-    if report.failed:
-        WATCH.hear(f"the failure of {report.nodeid}", report.longreprtext)
 
 
 @pytest.fixture(scope="session")
