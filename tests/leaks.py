@@ -13,7 +13,7 @@ import re
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -121,6 +121,18 @@ class Ear(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._watch.hear(f"a log record of {record.name} ({record.pathname}:{record.lineno})", self.format(record))
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What httpx logs meanwhile is not ours: a test plays the browser, or a client with bad manners."""
+    logger = logging.getLogger("httpx")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 # The one of this session. Whoever makes a key or prints something in a test tells it here.

@@ -23,6 +23,7 @@ from exact_source.clock import SystemClock
 from exact_source.consent import Question
 from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
+from leaks import unheard
 from strict_exact import StrictExact
 
 
@@ -75,7 +76,8 @@ def test_consent_arrives_on_a_port_of_this_machine(desk: Desk) -> None:
     assert process.stderr is not None
     address = re.search(r"http\S+/api/oauth2/auth\S+", process.stderr.readline())
     assert address is not None
-    assert httpx.get(desk.exact.consent(address[0])).status_code == 200
+    with unheard():
+        assert httpx.get(desk.exact.consent(address[0])).status_code == 200
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, "")
     assert json.loads(stdout)["full_name"] == "Test User"
