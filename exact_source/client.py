@@ -83,7 +83,7 @@ class _Attempt:
     accept: str
     number: int = 1
     refusals: int = 0
-    token: str = ""
+    token: str = field(default="", repr=False)
     was_renewed: bool = False
     waited: float = 0.0
     blocked: Blocked | None = None
@@ -126,6 +126,7 @@ class Client:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=timeout,
             follow_redirects=False,
+            trust_env=odata.is_encrypted(self.base_url),
         )
 
     @property
@@ -200,17 +201,12 @@ class Client:
 
     def absolute(self, link: str) -> str:
         """The URL to ask. Raises Unreadable when it is none or belongs to another host, before anything is sent."""
-        if link.startswith("/"):
+        if link.startswith("/") and not link.startswith("//"):
             link = self.base_url + link
-        try:
-            httpx.URL(link)
-            is_ours = odata.origin(link) == odata.origin(self.base_url)
-        except (ValueError, httpx.InvalidURL):
-            raise Unreadable("Exact's answer holds a link that is no URL; it was not followed") from None
-        if not is_ours:
+        if not odata.is_of(link, self.base_url):
             raise Unreadable(
-                f"Exact's answer links to another host ({urlsplit(link).hostname}); "
-                f"only {urlsplit(self.base_url).hostname} gets the token, so the link was not followed"
+                f"Exact's answer links to another host, or to none ({link[:80]!r}); only "
+                f"{urlsplit(self.base_url).netloc} gets the token, so the link was not followed"
             )
         if len(link) > odata.LONGEST_URL:
             raise ConfigurationError(f"the query is {len(link)} characters long; Exact takes {odata.LONGEST_URL}")

@@ -26,7 +26,7 @@ from exact_source.jobs import Outcome
 from exact_source.limits import Quota
 from exact_source.reconciliation import Reconciliation
 from exact_source.run_lock import only_run
-from exact_source.settings import data_folder
+from exact_source.settings import private_folder
 from exact_source.source import Surroundings, chosen_entities, exact_online, extraction_of
 
 ROUND_SECONDS = 900.0
@@ -175,7 +175,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     reconciliation: Reconciliation | None = None
     extraction.stays_open = True
     # Two processes in one working folder would spoil each other's packages and state.
-    with only_run(data_folder() / "pipelines", pipeline_name(order.connection, order.target)):
+    with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)):
         try:
             pipeline = pipeline_of(order.connection, order.target)
             _load(pipeline, source, around, order.round_rows)
@@ -294,7 +294,7 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
         pipeline_name=pipeline_name(connection, target),
         destination=destination_of(target),
         dataset_name=target.dataset,
-        pipelines_dir=str(data_folder() / "pipelines"),
+        pipelines_dir=str(private_folder("pipelines")),
     )
     if target.destination == "duckdb" and not Path(_absolute(target)).exists() and pipeline.first_run is False:
         # The file was taken away: what the state says was read is no longer there.

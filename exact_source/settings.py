@@ -128,6 +128,16 @@ def data_folder() -> Path:
     return Path(platformdirs.user_data_dir("exact-source", appauthor=False))
 
 
+def private_folder(*names: str) -> Path:
+    """The data folder, or one inside it; made if need be, and closed to all other users also where it was open."""
+    folder = data_folder()
+    for made in (folder, *(folder.joinpath(*names[: at + 1]) for at in range(len(names)))):
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if made.stat().st_mode & 0o077:
+            made.chmod(0o700)
+    return folder.joinpath(*names)
+
+
 def load_settings(connection: str = DEFAULT_CONNECTION, **overrides: object) -> Settings:
     """Finds and checks every setting of ``connection``; an override of None counts as not given.
 
