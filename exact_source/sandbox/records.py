@@ -88,7 +88,7 @@ class Records:
         return [int(row["Code"]) for row in self.rows(0, DIVISIONS)]
 
     def highest_rowversion(self, division: int) -> int:
-        return int(self._storage.setting(self._counter(division)) or FIRST_ROWVERSION)
+        return int(self._storage.setting(self._counter(division)) or self._first(division))
 
     def forget_numbers(self) -> None:
         """Read the numbers of families again: the store beneath was replaced."""
@@ -104,9 +104,9 @@ class Records:
             while chunk := list(islice(remaining, _CHUNK)):
                 defaults = self._defaults(shape, division)
                 versions = self._rowversions(division, len(chunk))
-                bodies = (
+                bodies = [
                     _complete(shape, shape.plain(row), defaults, v) for row, v in zip(chunk, versions, strict=True)
-                )
+                ]
                 self._storage.write_many(
                     _INSERT,
                     (
@@ -114,6 +114,8 @@ class Records:
                         for body, v in zip(bodies, versions, strict=True)
                     ),
                 )
+                if family == LEDGER or (shape.family.owner and shape.family.owner.header in MIXED_HEADERS):
+                    self._move_headers(division, shape, bodies)
                 total += len(chunk)
         return total
 
@@ -149,12 +151,24 @@ class Records:
         with self.in_transaction():
             self._bump(division, [self._required(division, family, key)])
 
-    def move_division(self, division: int) -> None:
+    def rework(self, division: int, stored: Stored) -> None:
+        """Update a record found by a walk without changing what it says: a new row version, Modified now."""
+        found = self._storage.read("select path from family where id = ?", (stored.family,))
+        path, body = str(found[0][0]), decode(stored.body)
+        values = tuple(body[member.name] for member in codec(path).family.key)
+        self.update(division, path, values, {})
+
+    def regenerate(self, division: int, direction: str = "lower") -> None:
+        """Make every row version of a division anew, below or above those there were; no date tells (§6.1)."""
+        with self.in_transaction():
+            moves = int(self._home(division).partition(" ")[0]) + 1
+            self._storage.keep(f"database:{division}", f"{moves} {direction}")
+            self._renumber(division)
+
+    def move_division(self, division: int, direction: str = "lower") -> None:
         """Another database: every row version of the division is made anew and DivisionMoveDate is set (§6.1)."""
         with self.in_transaction():
-            home = int(self._storage.setting(f"database:{division}") or 0) + 1
-            self._storage.keep(f"database:{division}", str(home))
-            self._renumber(division)
+            self.regenerate(division, direction)
             self.update(0, DIVISIONS, division, {"DivisionMoveDate": wall_clock(self._clock.now())})
 
     def link_hr(self, division: int) -> None:
@@ -163,10 +177,13 @@ class Records:
             self._renumber(division)
             self.update(0, DIVISIONS, division, {"DivisionHRLinkUnlinkDate": wall_clock(self._clock.now())})
 
-    def prune_deleted(self) -> None:
+    def prune_deleted(self, older_than: timedelta = RETENTION, division: int | None = None) -> None:
         """Drop what the log of deletions no longer keeps."""
-        horizon = to_milliseconds(wall_clock(self._clock.now() - RETENTION))
-        self._storage.write("delete from record where family = ? and modified < ?", (self.number(DELETED), horizon))
+        horizon = to_milliseconds(wall_clock(self._clock.now() - older_than))
+        self._storage.write(
+            "delete from record where family = ?1 and modified <= ?2 and division = coalesce(?3, division)",
+            (self.number(DELETED), horizon, division),
+        )
 
     # inside
 
@@ -189,15 +206,23 @@ class Records:
             values["Division"] = division
         return {name: value for name, value in values.items() if shape.family.has(name)}
 
+    def _home(self, division: int) -> str:
+        """The database a division is in: how often it moved, and in which direction the last time."""
+        return self._storage.setting(f"database:{division}") or "0"
+
     def _counter(self, division: int) -> str:
-        home = self._storage.setting(f"database:{division}") or "0"
-        return f"rowversion:{home}"
+        return f"rowversion:{self._home(division)}"
+
+    def _first(self, division: int) -> int:
+        moves, _, direction = self._home(division).partition(" ")
+        if direction == "higher":
+            return FIRST_ROWVERSION * (int(moves) + 1)
+        return MOVED_ROWVERSION // int(moves) if moves != "0" else FIRST_ROWVERSION
 
     def _rowversions(self, division: int, count: int) -> list[int]:
         """The next row versions of the division's database: growing, shared by all its divisions, with gaps."""
         counter = self._counter(division)
-        start = MOVED_ROWVERSION if counter != "rowversion:0" else FIRST_ROWVERSION
-        last = int(self._storage.setting(counter) or start)
+        last = int(self._storage.setting(counter) or self._first(division))
         versions = list(accumulate(islice(cycle(_STEPS), count), initial=last))[1:]
         self._storage.keep(counter, str(versions[-1] if versions else last))
         return versions
@@ -241,6 +266,23 @@ class Records:
         elif owner and owner.header in MIXED_HEADERS and body.get(owner.member):
             header = self._find(division, owner.header, sort_bytes(codec(owner.header).family.key, body[owner.member]))
             self._bump(division, [header] if header else [])
+
+    def _move_headers(self, division: int, shape: Codec, lines: list[dict[str, Any]]) -> None:
+        """The headers that these new lines of a mixed stream were added to, unless they are as new (§6.3)."""
+        owner = shape.family.owner
+        if owner is None:
+            return
+        is_ledger = shape.family.path == LEDGER
+        new = {line.get("EntryID") for line in lines if is_ledger and line.get("LineNumber") == 0}
+        headers: list[Stored] = []
+        for key in sorted({line[owner.member] for line in lines if line.get(owner.member)} - new):
+            if is_ledger:
+                rows = self._owned(division, LEDGER, key)
+                headers += [row for row in rows if decode(row.body).get("LineNumber") == 0]
+            else:
+                found = self._find(division, owner.header, sort_bytes(codec(owner.header).family.key, key))
+                headers += [found] if found else []
+        self._bump(division, headers)
 
     def _remove_owned(self, division: int, family: str, key: Key, deleted_by: str) -> None:
         for relation in owned_lines(family):
