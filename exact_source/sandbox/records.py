@@ -40,6 +40,7 @@ class Records:
         self._storage = storage
         self._clock = clock
         self._families: dict[str, int] = {}
+        self._new_headers: tuple[int, set[tuple[int, str, object]]] = (0, set())
 
     def in_transaction(self) -> AbstractContextManager[None]:
         """Everything inside is written together, which also makes loading fast."""
@@ -114,8 +115,7 @@ class Records:
                         for body, v in zip(bodies, versions, strict=True)
                     ),
                 )
-                if family == LEDGER or (shape.family.owner and shape.family.owner.header in MIXED_HEADERS):
-                    self._move_headers(division, shape, bodies)
+                self._move_headers(division, shape, bodies)
                 total += len(chunk)
         return total
 
@@ -259,30 +259,34 @@ class Records:
             for relation in owned_lines(family):
                 self._bump(division, self._owned(division, relation.lines, body[relation.member]))
         elif family == LEDGER and body.get("EntryID"):
-            siblings = [row for row in self._owned(division, LEDGER, body["EntryID"]) if row.sort != stored.sort]
-            if body.get("LineNumber") != 0:
-                siblings = [row for row in siblings if decode(row.body).get("LineNumber") == 0]
-            self._bump(division, siblings)
+            is_header = body.get("LineNumber") == 0
+            find = self._owned if is_header else self._headers
+            self._bump(division, [row for row in find(division, LEDGER, body["EntryID"]) if row.sort != stored.sort])
         elif owner and owner.header in MIXED_HEADERS and body.get(owner.member):
-            header = self._find(division, owner.header, sort_bytes(codec(owner.header).family.key, body[owner.member]))
-            self._bump(division, [header] if header else [])
+            self._bump(division, self._headers(division, owner.header, body[owner.member]))
 
-    def _move_headers(self, division: int, shape: Codec, lines: list[dict[str, Any]]) -> None:
-        """The headers that these new lines of a mixed stream were added to, unless they are as new (§6.3)."""
-        owner = shape.family.owner
-        if owner is None:
-            return
-        is_ledger = shape.family.path == LEDGER
-        new = {line.get("EntryID") for line in lines if is_ledger and line.get("LineNumber") == 0}
-        headers: list[Stored] = []
-        for key in sorted({line[owner.member] for line in lines if line.get(owner.member)} - new):
-            if is_ledger:
-                rows = self._owned(division, LEDGER, key)
-                headers += [row for row in rows if decode(row.body).get("LineNumber") == 0]
-            else:
-                found = self._find(division, owner.header, sort_bytes(codec(owner.header).family.key, key))
-                headers += [found] if found else []
-        self._bump(division, headers)
+    def _move_headers(self, division: int, shape: Codec, rows: list[dict[str, Any]]) -> None:
+        """New lines of a mixed stream move their header, unless it was written in the same transaction (§6.3)."""
+        owner, path = shape.family.owner, shape.family.path
+        if self._new_headers[0] != self._storage.transactions:
+            self._new_headers = (self._storage.transactions, set())
+        new = self._new_headers[1]
+        if path in MIXED_HEADERS:
+            new.update((division, path, row[shape.family.key[0].name]) for row in rows)
+        elif owner and (path == LEDGER or owner.header in MIXED_HEADERS):
+            header = path if path == LEDGER else owner.header
+            new.update((division, path, row.get(owner.member)) for row in rows if row.get("LineNumber") == 0)
+            keys = sorted({row[owner.member] for row in rows if row.get(owner.member)})
+            old = [key for key in keys if (division, header, key) not in new]
+            self._bump(division, [stored for key in old for stored in self._headers(division, header, key)])
+
+    def _headers(self, division: int, family: str, key: str) -> list[Stored]:
+        """The row that is the header of an entry, an invoice or an order, if there is one."""
+        if family == LEDGER:
+            rows = self._owned(division, LEDGER, key)
+            return [row for row in rows if decode(row.body).get("LineNumber") == 0]
+        found = self._find(division, family, sort_bytes(codec(family).family.key, key))
+        return [found] if found else []
 
     def _remove_owned(self, division: int, family: str, key: Key, deleted_by: str) -> None:
         for relation in owned_lines(family):

@@ -57,7 +57,8 @@ class Schedule:
             for scheduled in self._scheduled:
                 if scheduled.until is not None and now >= scheduled.until:
                     continue
-                is_taken = scheduled.is_exclusive and any(other.is_exclusive for other in struck)
+                is_due = not scheduled.skip and scheduled.is_exclusive
+                is_taken = is_due and any(other.is_exclusive for other in struck)
                 if is_taken or not scheduled.concerns(path, now):
                     remaining.append(scheduled)
                     continue
