@@ -11,7 +11,8 @@ ExactError
 │   ├── DayQuotaSpent, CallBudgetSpent, EndpointBlocked
 ├── Rejected                Exact refused the request; repeating will not help   exit 6
 │   ├── Forbidden, NotFound, BadQuery, BusinessRule
-└── Unreadable              the answer could not be understood; nothing was lost exit 7
+├── Unreadable              the answer could not be understood; nothing was lost exit 7
+└── Suspect                 the answer contradicts what was known; nothing was removed exit 8
 """
 
 from __future__ import annotations
@@ -134,3 +135,9 @@ class Unreadable(ExactError):
     """The answer is not what the reference promises."""
 
     exit_code = 7
+
+
+class Suspect(ExactError):
+    """A full reading answered nothing, or far fewer rows than are stored (§12.2)."""
+
+    exit_code = 8

@@ -7,105 +7,22 @@ bounded: threads wait while more rows than ``Options.held_rows`` have not been t
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import Literal, TypeAlias
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
-from exact_source import cursors, odata, tables
-from exact_source.catalogue import Entity, Feed, FeedKind
+from exact_source import catalogue, tables
+from exact_source.catalogue import Entity
 from exact_source.client import Client
-from exact_source.cursors import Bookmark, Plan, Window
-from exact_source.errors import ExactError, Forbidden, NotFound, Paused, ReconnectRequired
+from exact_source.errors import ExactError, Forbidden, NotFound, Paused, ReconnectRequired, Rejected
 from exact_source.events import DivisionsFound, EntityRead, Listener, PageRead, ignore
+from exact_source.jobs import DELETIONS, Bookmarks, Delivery, Job, Options, Outcome, Planner, Session, Status, Wanted
 from exact_source.reading import Portion, Reading, Share
-from exact_source.spool import Spool
-from exact_source.tables import Decimals, Layout, Row
+from exact_source.tables import Row
 
-Status: TypeAlias = Literal["succeeded", "paused", "failed"]
-Bookmarks: TypeAlias = Mapping[int, Bookmark]
 PATIENCE = 0.02  # seconds a resource waits for its next rows before it lets another one have its turn
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to read. ``held_rows`` bounds memory, ``batch_rows`` is about what one yielded table holds."""
-
-    start: date | None = None
-    decimals: Decimals = "exact"
-    feeds: Mapping[str, FeedKind] = field(default_factory=dict)
-    windows: Mapping[str, Window] = field(default_factory=dict)
-    full_refresh: frozenset[str] = frozenset()
-    batch_rows: int = 10_000
-    held_rows: int = 100_000
-
-    def layout(self, entity: Entity, feed: Feed | None = None) -> Layout:
-        """The table that an entity has when it is read through ``feed``, by default the one chosen or preferred."""
-        feed = feed or entity.feed(self.feeds.get(entity.name))
-        return Layout(feed.endpoint, entity.key, entity.is_per_division, self.decimals)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """An open connection: the client, the divisions to read, and the rows of the division list itself."""
-
-    client: Client
-    divisions: tuple[int, ...]
-    home: int
-    listing: list[Row]
-    calls: int
-    absent: Mapping[int, ExactError] = field(default_factory=dict)
-    overlap: timedelta = odata.OVERLAP
-    max_workers: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the reading of one entity in one division ended."""
-
-    entity: str
-    division: int | None
-    feed: str
-    cursor: str
-    rows: int
-    calls: int
-    seconds: float
-    before: str | None
-    after: str | None
-    status: Status
-    error: ExactError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What a resource takes: some rows, and the bookmark that holds once they are stored."""
-
-    division: int | None
-    table: pa.Table | None
-    bookmark: Bookmark | None
-
-
-@dataclass(slots=True)
-class _Job:
-    """One stream of one division, for one entity or for several that share it."""
-
-    division: int
-    shares: list[Share]
-    before: dict[str, str | None]
-    is_global: bool = False
-    known: list[Row] | None = None
-    calls: int = 0
-    rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    after: dict[str, str | None] = field(default_factory=dict)
-    spools: dict[str, Spool] = field(default_factory=lambda: defaultdict(Spool))
-
-    @property
-    def label(self) -> int | None:
-        """The division as it is told: None for what Exact keeps once per user."""
-        return None if self.is_global else self.division
 
 
 class Finished(Exception):
@@ -113,24 +30,39 @@ class Finished(Exception):
 
 
 class Extraction:
-    """One run over one connection. ``open_session`` is called once, at the first question, not at construction."""
+    """One run over one connection. ``open_session`` is called once, at the first question, not at construction.
+
+    ``warnings``: what a person should know though nothing failed. ``suspects`` and ``deleted`` by entity and division.
+    """
 
     def __init__(self, open_session: Callable[[], Session], options: Options, listener: Listener = ignore) -> None:
         self.options = options
         self.outcomes: list[Outcome] = []
+        self.warnings: list[str] = []
+        self.suspects: dict[tuple[str, int | None], str] = {}
+        self.deleted: Counter[tuple[str, int | None]] = Counter()
         self._open_session = open_session
         self._listener = listener
         self._session: Session | None = None
-        self._wanted: dict[str, tuple[Entity, Bookmarks]] = {}
-        self._queues: dict[int, deque[_Job]] = defaultdict(deque)
+        self._planner: Planner | None = None
+        self._wanted: dict[str, Wanted] = {}
+        self._entities: set[str] = set()
+        self._released: set[str] = set()
+        self._queues: dict[int, deque[Job]] = defaultdict(deque)
+        self._waiting: deque[int] = deque()
         self._working: set[int] = set()
-        self._slots = threading.Semaphore(1)
+        self._workers = 0
         self._changed = threading.Condition()
         self._ready: dict[str, deque[Delivery]] = defaultdict(deque)
         self._unfinished: dict[str, int] = defaultdict(int)
         self._held = 0
         self._fatal: ExactError | None = None
         self._barred: dict[int, ExactError] = {}
+        self._has_news: set[int] = set()
+        self._last_news: dict[int, str] = {}
+        self._probed: set[int] = set()
+        self._set_back: set[int] = set()
+        self._dropped: dict[str, set[str]] = defaultdict(set)
 
     @property
     def session(self) -> Session | None:
@@ -141,6 +73,7 @@ class Extraction:
     def want(self, entity: Entity, bookmarks: Bookmarks) -> None:
         """Registers an entity; reading starts when somebody first asks for rows."""
         self._wanted[entity.name] = (entity, bookmarks)
+        self._entities.add(entity.name)
 
     def take(self, name: str) -> Delivery | None:
         """The next rows of an entity, None when there are none yet. Raises Finished after the last."""
@@ -150,20 +83,32 @@ class Extraction:
                 self._changed.wait(PATIENCE)
             if self._ready[name]:
                 delivery = self._ready[name].popleft()
-                self._held -= delivery.table.num_rows if delivery.table is not None else 0
+                self._held -= delivery.size
                 self._changed.notify_all()
                 return delivery
             if self._unfinished[name]:
                 return None
         raise Finished
 
-    def close(self) -> None:
-        """Stops the threads; what they had not handed over is read again next time."""
-        if self._session:
-            self._session.client.stop()
+    def release(self, name: str) -> bool:
+        """Nobody takes this entity's rows any more; what was not taken is read again next time.
+
+        True when that holds for all entities, and the connection was closed.
+        """
         with self._changed:
-            self._held = -(10**9)
+            self._released.add(name)
+            self._held -= sum(delivery.size for delivery in self._ready.pop(name, ()))
             self._changed.notify_all()
+            is_over = self._entities <= self._released
+        if is_over and self._session:
+            self._session.client.stop()
+            self._session.client.close()
+        return is_over
+
+    def warn(self, message: str) -> None:
+        """Keeps a message for the report, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
@@ -171,179 +116,229 @@ class Extraction:
         if not self._wanted:
             return
         wanted, self._wanted = self._wanted, {}
-        if self._session is None:
-            self._session = self._open_session()
-            self._barred.update(self._session.absent)
-            self._slots = threading.Semaphore(self._session.max_workers)
-            self._listener(DivisionsFound(self._session.divisions, len(wanted)))
-        session = self._session
-        jobs = [self._global_job(entity, session) for entity, _ in wanted.values() if not entity.is_per_division]
+        session, planner = self._opened(len(wanted))
+        jobs = [planner.global_job(entity) for entity, _ in wanted.values() if not entity.is_per_division]
         ours = [(entity, marks) for entity, marks in wanted.values() if entity.is_per_division]
         for code in session.divisions:
-            jobs += self._jobs(code, ours)
+            jobs += planner.jobs(code, ours)
         with self._changed:
             for job in jobs:
                 self._queues[job.division].append(job)
-                for share in job.shares:
+                days = [share.bookmark.moved_on or "" for share in job.shares]
+                self._last_news[job.division] = max([self._last_news.get(job.division, ""), *days])
+                for share in job.shares if job.is_told else ():
                     self._unfinished[share.entity.name] += 1
-        for code in {job.division for job in jobs}:
-            self._employ(session.client, code)
+            self._waiting.extend(code for code in dict.fromkeys(job.division for job in jobs))
+            idle = min(session.max_workers, len(self._waiting)) - self._workers
+            self._workers += max(idle, 0)
+        for _ in range(idle):
+            threading.Thread(target=self._work, args=(session.client,), name="exact-reader", daemon=True).start()
 
-    def _jobs(self, division: int, wanted: Iterable[tuple[Entity, Bookmarks]]) -> list[_Job]:
-        """One job per stream, in the order of the entities; mixed streams are read once."""
-        jobs: dict[str, _Job] = {}
-        for entity, bookmarks in wanted:
-            share = self._share(entity, bookmarks.get(division))
-            feed = share.plan.feed
-            name = feed.endpoint.path if feed.kind == "sync" else f"{feed.kind} {entity.name}"
-            job = jobs.setdefault(name, _Job(division, [], {}))
-            job.shares.append(share)
-            job.before[entity.name] = share.bookmark.position if share.bookmark else None
-        return list(jobs.values())
-
-    def _share(self, entity: Entity, bookmark: Bookmark | None) -> Share:
-        replaces = entity.name in self.options.full_refresh
-        feed = self._feed(entity, None if replaces else bookmark)
-        plan = self._plan(entity, feed)
-        if replaces:
-            return Share(entity, plan, None, replaces=True)
-        return Share(entity, plan, cursors.applies(bookmark, plan), replaces=plan.cursor == "snapshot")
-
-    def _feed(self, entity: Entity, bookmark: Bookmark | None) -> Feed:
-        """The feed asked for, else the one the bookmark belongs to, else the preferred one."""
-        kind = self.options.feeds.get(entity.name)
-        if entity.name in self.options.windows:
-            kind = "single"
-        return entity.feed(kind or (bookmark.feed if bookmark else None))
-
-    def _plan(self, entity: Entity, feed: Feed) -> Plan:
-        return cursors.plan_for(
-            feed,
-            start=self.options.start,
-            overlap=self._session.overlap if self._session else odata.OVERLAP,
-            window=self.options.windows.get(entity.name),
-            has_sync=entity.feeds[0].kind == "sync",
-        )
-
-    def _global_job(self, entity: Entity, session: Session) -> _Job:
-        """The division list, which the session has read already, or the user: once per run, not per division."""
-        share = Share(entity, Plan(entity.feed(), "snapshot"), None)
-        is_listing = entity.name == "divisions"
-        return _Job(
-            session.home,
-            [share],
-            {entity.name: None},
-            is_global=True,
-            calls=session.calls if is_listing else 0,
-            known=session.listing if is_listing else None,
-        )
-
-    def _employ(self, client: Client, division: int) -> None:
-        with self._changed:
-            if division in self._working or not self._queues[division]:
-                return
-            self._working.add(division)
-        threading.Thread(target=self._work, args=(client, division), name=f"division-{division}", daemon=True).start()
+    def _opened(self, entities: int) -> tuple[Session, Planner]:
+        if self._session is None or self._planner is None:
+            self._session = self._open_session()
+            self._planner = Planner(self.options, self._session)
+            self._barred.update(self._session.absent)
+            self._listener(DivisionsFound(self._session.divisions, entities))
+        return self._session, self._planner
 
     # -- the side of the threads --------------------------------------------------------------------------------------
 
-    def _work(self, client: Client, division: int) -> None:
-        with self._slots:
-            while True:
-                with self._changed:
-                    if not self._queues[division]:
-                        self._working.discard(division)
-                        return
-                    job = self._queues[division].popleft()
+    def _work(self, client: Client) -> None:
+        """Takes a division, reads all its jobs one after the other, and takes the next."""
+        while True:
+            with self._changed:
+                division = next((code for code in self._waiting if code not in self._working), None)
+                if division is None:
+                    self._workers -= 1
+                    return
+                self._waiting.remove(division)
+                self._working.add(division)
+            while job := self._next_job(division):
                 self._read(client, job)
 
-    def _read(self, client: Client, job: _Job) -> None:
+    def _next_job(self, division: int) -> Job | None:
+        with self._changed:
+            if self._queues[division]:
+                return self._queues[division].popleft()
+            self._working.discard(division)
+            return None
+
+    def _read(self, client: Client, job: Job) -> None:
         """Reads one job to its end; whatever happens, each of its entities gets an outcome."""
-        calls, began = client.calls_of(job.division), client.now()
+        lane = None if job.is_global and job.known is None else job.division
+        calls, began = client.calls_of(lane), client.now()
         error: ExactError | None = self._fatal or self._barred.get(job.division)
         try:
             if error is None:
-                for portion in self._portions(client, job):
-                    self._deliver(job, portion)
-                self._deliver_spooled(job)
+                self._read_through(client, job)
         except ExactError as failure:
             error = failure
         except Exception as failure:  # a defect of ours must not stop the other divisions; it is told in the report
             error = ExactError(f"internal error while reading {job.shares[0].entity.name}: {failure!r}")
-        finally:
-            for spool in job.spools.values():
-                spool.close()
-        job.calls += client.calls_of(job.division) - calls
+        job.calls += client.calls_of(lane) - calls
         if isinstance(error, ReconnectRequired):
             self._fatal = error
         if isinstance(error, Forbidden) and error.is_division_wide:
             self._barred[job.division] = error
+        if job.targets is not None and isinstance(error, Rejected) and not job.is_told:
+            self.warn(f"division {job.division}: deletions cannot be read, so deleted rows stay for now: {error}")
+            return
         if error is not None and self._falls_back(job, error):
             return
-        for number, share in enumerate(job.shares):
-            self._finish(job, share, error, job.calls if number == 0 else 0, (client.now() - began).total_seconds())
+        seconds = (client.now() - began).total_seconds()
+        if job.is_told or error is not None:
+            for number, share in enumerate(job.shares):
+                self._finish(job, share, error, (job.calls if number == 0 else 0, seconds))
 
-    def _portions(self, client: Client, job: _Job) -> Iterable[Portion]:
+    def _read_through(self, client: Client, job: Job) -> None:
+        if job.targets is not None:
+            self._read_deletions(client, job)
+            return
+        is_sync = job.shares[0].plan.cursor == "rowversion"
+        if is_sync and job.division in self._set_back:
+            self._restart(job)
+        self._read_rows(client, job)
+        if is_sync and self._is_set_back(client, job):
+            self._restart(job)
+            self._read_rows(client, job)
+        if job.compared:
+            self._compare(client, job)
+
+    def _read_rows(self, client: Client, job: Job) -> None:
+        for portion in self._portions(client, job):
+            share, rows = portion.share, portion.rows
+            if rows:
+                self._has_news.add(job.division)
+            table = self._table(share, rows, job.label) if rows else None
+            delivery = self._delivery(job, share)
+            self._hand_over(job, share, replace(delivery, table=table, bookmark=portion.bookmark))
+        for share in job.shares:
+            if share.is_pass:
+                ended = replace(self._delivery(job, share), bookmark=share.bookmark, ends_pass=True)
+                self._hand_over(job, share, ended)
+
+    def _portions(self, client: Client, job: Job) -> Iterator[Portion]:
         if job.known is not None:
-            return [Portion(job.shares[0], job.known, None)]
-        return Reading(client, job.division, job.shares, self.options.batch_rows).portions()
+            yield Portion(job.shares[0], job.known, job.shares[0].bookmark)
+        else:
+            yield from self._reading(client, job).portions()
 
-    def _falls_back(self, job: _Job, error: ExactError) -> bool:
+    def _reading(self, client: Client, job: Job) -> Reading:
+        # A member that one division's service does not know is not asked of the others either: each refusal counts.
+        dropped = self._dropped[job.shares[0].plan.feed.endpoint.path]
+        for share in job.shares:
+            dropped.update(share.bookmark.without.split())
+        return Reading(client, job.division, job.shares, self.options.batch_rows, dropped)
+
+    def _delivery(self, job: Job, share: Share) -> Delivery:
+        layout = self.options.layout(share.entity, share.plan.feed)
+        floor = self._planner.floor(share) if self._planner else None
+        return Delivery(job.label, layout, is_pass=share.is_pass, floor=floor)
+
+    # -- what no longer exists ----------------------------------------------------------------------------------------
+
+    def _read_deletions(self, client: Client, job: Job) -> None:
+        """Reads the log once and hands each entity its part; new readers start where the log ends now."""
+        own, targets = job.shares[0], job.targets or []
+        stood, today = job.before[DELETIONS], client.today().isoformat()
+        for portion in Reading(client, job.division, job.shares, self.options.batch_rows).portions():
+            if portion.rows:
+                self._has_news.add(job.division)
+            for share in targets:
+                self._hand_over_gone(job, share, portion.rows)
+            if job.is_told and portion.bookmark is not None:
+                reached = max(portion.bookmark.rowversion or 0, int(stood or 0))
+                table = self._table(own, portion.rows, job.label) if portion.rows else None
+                mark = replace(portion.bookmark, rowversion=reached)
+                self._hand_over(job, own, replace(self._delivery(job, own), table=table, bookmark=mark))
+        for share in targets:
+            share.bookmark = replace(share.bookmark, deletes=own.bookmark.rowversion, deletes_on=today)
+            if share.bookmark.has_position:
+                self._hand_over(job, share, replace(self._delivery(job, share), bookmark=share.bookmark))
+
+    def _hand_over_gone(self, job: Job, share: Share, rows: list[Row]) -> None:
+        """What the log says of one entity, as far as that has been stored."""
+        after = share.bookmark.deletes or 0
+        kind = share.entity.deleted_type
+        mine = [row for row in rows if catalogue.current_type(row.EntityType) == kind and row.Timestamp > after]
+        if mine and share.bookmark.has_position:
+            share.bookmark = replace(share.bookmark, moved_on=None)
+            self._hand_over(job, share, replace(self._delivery(job, share), gone=tables.deletions_of(mine)))
+
+    def _compare(self, client: Client, job: Job) -> None:
+        """All keys that exist go to the resource, which compares them with those that are stored."""
+        for page in self._reading(client, replace(job, shares=job.compared)).key_pages():
+            for share in job.compared:
+                mine = tables.share_of(page.rows, share.plan.feed.share)
+                delivery = self._delivery(job, share)
+                keys = tables.keys_of(delivery.layout, mine)
+                self._hand_over(job, share, replace(delivery, seen=keys, is_pass=True))
+        for share in job.compared:
+            delivery = replace(self._delivery(job, share), bookmark=share.bookmark, is_pass=True, ends_pass=True)
+            self._hand_over(job, share, replace(delivery, floor=None))
+
+    def _is_set_back(self, client: Client, job: Job) -> bool:
+        """Once a day and division, when nothing was new: whether its row versions were made anew, lower than before."""
+        is_placed = all(share.bookmark.moved_on and share.bookmark.rowversion for share in job.shares)
+        if not is_placed or job.division in self._has_news | self._probed | self._set_back:
+            return False
+        if self._last_news.get(job.division, "") >= client.today().isoformat():
+            return False
+        self._probed.add(job.division)
+        try:
+            is_set_back = self._reading(client, job).is_set_back()
+        except Rejected:
+            return False
+        if is_set_back:
+            self._set_back.add(job.division)
+        else:
+            for share in job.shares:
+                share.bookmark = replace(share.bookmark, moved_on=client.today().isoformat())
+                self._hand_over(job, share, replace(self._delivery(job, share), bookmark=share.bookmark))
+        return is_set_back
+
+    def _restart(self, job: Job) -> None:
+        self.warn(f"division {job.division}: its row versions went backwards, so it is read again in full")
+        job.compared = []
+        for share in job.shares:
+            if self._planner:
+                self._planner.restart(share)
+
+    # -- handing over -------------------------------------------------------------------------------------------------
+
+    def _falls_back(self, job: Job, error: ExactError) -> bool:
         """A feed this service or app does not offer is replaced by the entity's next one (§12.18)."""
         is_missing = isinstance(error, NotFound) or (isinstance(error, Forbidden) and not error.is_division_wide)
-        if not is_missing or any(job.rows.values()) or not all(self._others(share) for share in job.shares):
+        if not is_missing or any(job.rows.values()) or self._planner is None or job.targets is not None:
+            return False
+        others = [self._planner.next_feed(share) for share in job.shares]
+        if None in others:
             return False
         with self._changed:
-            for share in reversed(job.shares):
-                share.plan = self._plan(share.entity, self._others(share)[0])
-                share.bookmark, share.replaces = None, share.replaces or share.plan.cursor == "snapshot"
-                calls = job.calls if share is job.shares[0] else 0
-                self._queues[job.division].appendleft(_Job(job.division, [share], dict(job.before), calls=calls))
+            for number, share in reversed(list(enumerate(filter(None, others)))):
+                calls = job.calls if number == 0 else 0
+                self._queues[job.division].appendleft(Job(job.division, [share], dict(job.before), calls=calls))
         return True
 
-    def _others(self, share: Share) -> tuple[Feed, ...]:
-        """The feeds that may still be tried; none when the caller chose the feed."""
-        if share.entity.name in self.options.feeds or share.entity.name in self.options.windows:
-            return ()
-        return share.entity.feeds[share.entity.feeds.index(share.plan.feed) + 1 :]
-
-    def _deliver(self, job: _Job, portion: Portion) -> None:
-        share = portion.share
-        table = self._table(share, portion.rows, job.label) if portion.rows else None
-        if not share.replaces:
-            self._hand_over(job, share, Delivery(job.label, table, portion.bookmark))
-        elif table is not None:
-            job.spools[share.entity.name].add(table)
-
-    def _deliver_spooled(self, job: _Job) -> None:
-        """What replaces a division's rows goes out only now that all of it has arrived."""
-        for share in job.shares:
-            if share.replaces:
-                for table in job.spools[share.entity.name].tables(self.options.batch_rows):
-                    self._hand_over(job, share, Delivery(job.label, table, None))
-                self._hand_over(job, share, Delivery(job.label, None, share.bookmark))
-
-    def _hand_over(self, job: _Job, share: Share, delivery: Delivery) -> None:
+    def _hand_over(self, job: Job, share: Share, delivery: Delivery) -> None:
         name = share.entity.name
         job.rows[name] += delivery.table.num_rows if delivery.table is not None else 0
         if delivery.bookmark is not None:
             job.after[name] = delivery.bookmark.position
-        self._put(name, delivery)
+        with self._changed:
+            while self._held > 0 and self._held + delivery.size > self.options.held_rows and name not in self._released:
+                self._changed.wait()
+            if name not in self._released:
+                self._held += delivery.size
+                self._ready[name].append(delivery)
+            self._changed.notify_all()
 
     def _table(self, share: Share, rows: list[Row], division: int | None) -> pa.Table:
         self._listener(PageRead(division, share.entity.name, len(rows)))
         return tables.to_table(self.options.layout(share.entity, share.plan.feed), rows, division)
 
-    def _put(self, name: str, delivery: Delivery) -> None:
-        size = delivery.table.num_rows if delivery.table is not None else 0
-        with self._changed:
-            while self._held > 0 and self._held + size > self.options.held_rows:
-                self._changed.wait()
-            self._held += size
-            self._ready[name].append(delivery)
-            self._changed.notify_all()
-
-    def _finish(self, job: _Job, share: Share, error: ExactError | None, calls: int, seconds: float) -> None:
+    def _finish(self, job: Job, share: Share, error: ExactError | None, cost: tuple[int, float]) -> None:
         name = share.entity.name
         status: Status = "succeeded" if error is None else "paused" if isinstance(error, Paused) else "failed"
         outcome = Outcome(
@@ -352,8 +347,8 @@ class Extraction:
             feed=share.plan.feed.kind,
             cursor=share.plan.cursor,
             rows=job.rows[name],
-            calls=calls,
-            seconds=seconds,
+            calls=cost[0],
+            seconds=cost[1],
             before=job.before[name],
             after=job.after.get(name, job.before[name]),
             status=status,
@@ -361,6 +356,6 @@ class Extraction:
         )
         with self._changed:
             self.outcomes.append(outcome)
-            self._unfinished[name] -= 1
+            self._unfinished[name] -= 1 if job.is_told else 0
             self._changed.notify_all()
         self._listener(EntityRead(job.label, name, outcome.rows, status))

@@ -32,12 +32,17 @@ MOST_DROPPED = 4  # members left out of $select before the endpoint is given up;
 
 @dataclass(slots=True)
 class Share:
-    """What one entity takes from a stream: its plan, where it stood, and the rows not handed over yet."""
+    """What one entity takes from a stream: its plan, where it stands, and the rows not handed over yet.
+
+    ``is_pass``: everything is read from the beginning, so that stored rows which do not come by have gone. ``stored``:
+    the bookmark that the last run left, of whichever feed.
+    """
 
     entity: Entity
     plan: Plan
-    bookmark: Bookmark | None
-    replaces: bool = False
+    bookmark: Bookmark
+    is_pass: bool = False
+    stored: Bookmark | None = None
     rows: list[Row] = field(default_factory=list)
 
 
@@ -60,6 +65,8 @@ class Reading:
     batch_rows: int
     dropped: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
+    only: tuple[str, ...] = ()
+    stood: dict[str, int] = field(default_factory=dict)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -78,18 +85,33 @@ class Reading:
         else:
             yield from self._follow_modified(self.shares[0])
 
+    def key_pages(self) -> Iterator[Page]:
+        """Pages of all rows that exist, with no more members than tell them apart."""
+        wanted = {name for share in self.shares for name in (*share.entity.key, *_deciding(share))}
+        self.only = tuple(dict.fromkeys([*self.endpoint.key, *sorted(filter(self.endpoint.has, wanted))]))
+        self.seen.clear()
+        for page, _ in self._pages(cursors.unfiltered(self.shares[0].plan)):
+            yield page
+
+    def is_set_back(self) -> bool:
+        """True when the last row of a sync feed can no longer be found behind the row version before it.
+
+        Asked of a feed that is silent: row versions that were made anew, lower than before, would keep it silent for
+        ever, and Exact announces that only where it moves a division (§6.1).
+        """
+        highest = max(share.bookmark.rowversion or 0 for share in self.shares)
+        self.only = self.endpoint.key
+        page, _ = self._first(cursors.after_rowversion(highest - 1))
+        return not page.rows
+
     # -- row versions ---------------------------------------------------------------------------------------------
 
     def _follow_rowversion(self) -> Iterator[Portion]:
-        plan = self.shares[0].plan
-        start = cursors.lowest(share.bookmark for share in self.shares)
-        if start is None and plan.start:
-            start = self._placed(plan)
-            # A share that has been read before goes on from where it stood, whatever the start date.
-            start = cursors.lowest([start, *(share.bookmark for share in self.shares if share.bookmark)])
-        highest, is_ascending = (start.rowversion or 0) if start else 0, True
+        self.stood = {share.entity.name: share.bookmark.rowversion or 0 for share in self.shares}
+        after = cursors.lowest(share.bookmark for share in self.shares) or self._placed()
+        highest, is_ascending = after, True
         try:
-            for page, _ in self._pages(cursors.where(plan, start)):
+            for page, _ in self._pages(cursors.after_rowversion(after)):
                 versions = self._versions(page.rows)
                 is_ascending = (
                     is_ascending and versions == sorted(versions) and (not versions or versions[0] >= highest)
@@ -114,55 +136,60 @@ class Reading:
     def _handed_over(self, highest: int) -> Iterator[Portion]:
         for share in self.shares:
             rows, share.rows = share.rows, []
-            share.bookmark = cursors.after_page(share.plan, share.bookmark, highest)
+            if self.stood[share.entity.name]:
+                rows = [row for row in rows if row.Timestamp > self.stood[share.entity.name]]
+            share.bookmark = self._known(cursors.after_page(share.bookmark, highest, self.client.today()))
             yield Portion(share, tables.share_of(rows, share.plan.feed.share), share.bookmark)
 
-    def _placed(self, plan: Plan) -> Bookmark | None:
-        """Where the stream stands at the start date, asked of SyncTimestamp; None when it cannot say."""
-        if self.endpoint.resource not in PLACEABLE or plan.start is None:
-            return None
+    def _placed(self) -> int:
+        """Where a stream that some share never read is to start: at the start date, as far as SyncTimestamp can tell.
+
+        A share that was read before goes on from where it stood, whatever the start date.
+        """
+        start = self.shares[0].plan.start
+        if start is None or self.endpoint.resource not in PLACEABLE:
+            return 0
         link = odata.path_and_query(endpoint(SYNC_TIMESTAMP).path, division=self.division)
-        modified, stream = odata.encoded(odata.instant(plan.start)), odata.encoded(odata.text(self.endpoint.resource))
+        modified, stream = odata.encoded(odata.instant(start)), odata.encoded(odata.text(self.endpoint.resource))
         try:
             page, _ = self._get(f"{link}?modified={modified}&endPoint={stream}", endpoint(SYNC_TIMESTAMP))
         except (BadQuery, Forbidden, NotFound):
-            return None
+            return 0
         found = [row.TimeStampAsBigInt for row in page.rows if row.TimeStampAsBigInt is not None]
-        return Bookmark("sync", "rowversion", rowversion=min(found) - 1) if found else None
+        stood = [share.bookmark.rowversion for share in self.shares if share.bookmark.rowversion]
+        return min([min(found) - 1, *stood]) if found else 0
 
     # -- everything else ------------------------------------------------------------------------------------------
 
     def _follow_modified(self, share: Share) -> Iterator[Portion]:
         known = share.bookmark
-        resume = known.resume if known else None
-        highest = datetime.fromisoformat(known.highest) if known and known.highest else None
-        began = datetime.fromisoformat(known.began) if known and known.began else None
+        highest = datetime.fromisoformat(known.highest) if known.highest else None
+        began = datetime.fromisoformat(known.began) if known.began else None
         link: str | None = None
         try:
-            for page, answer in self._pages(cursors.where(share.plan, known), resume):
+            for page, answer in self._pages(cursors.since_modified(share.plan, known), known.resume):
                 began = began or odata.wall_clock(answer.at)
                 highest = _latest(page.rows, highest) if share.plan.cursor == "modified" else None
                 share.rows += page.rows
                 link = page.next_link
                 if link and len(share.rows) >= self.batch_rows:
-                    yield self._unfinished(share, known, link, highest, began)
+                    yield self._unfinished(share, link, highest, began)
         except ExactError:
             if link and began:
-                yield self._unfinished(share, known, link, highest, began)
+                yield self._unfinished(share, link, highest, began)
             raise
         rows, share.rows = share.rows, []
-        share.bookmark = cursors.after_reading(share.plan, known, highest, began or odata.LATEST)
+        share.bookmark = self._known(cursors.after_reading(share.plan, known, highest, began or odata.LATEST))
         yield Portion(share, rows, share.bookmark)
 
-    def _unfinished(
-        self, share: Share, known: Bookmark | None, link: str, highest: datetime | None, began: datetime
-    ) -> Portion:
+    def _unfinished(self, share: Share, link: str, highest: datetime | None, began: datetime) -> Portion:
         rows, share.rows = share.rows, []
         if share.plan.cursor == "snapshot":
             return Portion(share, rows, None)
         reached = highest.isoformat() if highest else None
         resume = odata.without_origin(link)
-        return Portion(share, rows, cursors.interrupted(known, share.plan, resume, reached, began.isoformat()))
+        mark = replace(share.bookmark, resume=resume, highest=reached, began=began.isoformat())
+        return Portion(share, rows, self._known(mark))
 
     def _follow_windows(self, share: Share) -> Iterator[Portion]:
         window = share.plan.window
@@ -171,9 +198,16 @@ class Reading:
         for span in cursors.windows(window, share.bookmark, self.client.today()):
             for page, _ in self._pages(cursors.window_filter(window, span[0], span[1])):
                 share.rows += page.rows
+                if page.next_link and len(share.rows) >= self.batch_rows:
+                    rows, share.rows = share.rows, []
+                    yield Portion(share, rows, None)
             rows, share.rows = share.rows, []
-            share.bookmark = cursors.after_window(share.plan, share.bookmark, span)
+            share.bookmark = self._known(cursors.after_window(share.bookmark, span))
             yield Portion(share, rows, share.bookmark)
+
+    def _known(self, bookmark: Bookmark) -> Bookmark:
+        """The bookmark with what was learnt of the service on the way."""
+        return replace(bookmark, without=" ".join(sorted(self.dropped)))
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
@@ -217,7 +251,8 @@ class Reading:
         return self.endpoint.has(member) and member not in self.dropped and len(self.dropped) < MOST_DROPPED
 
     def _question(self, where: str | None) -> str:
-        select = [member.name for member in self.endpoint.fields if member.name not in self.dropped]
+        members = self.only or [member.name for member in self.endpoint.fields]
+        select = [name for name in members if name not in self.dropped]
         return odata.path_and_query(self.endpoint.path, division=self.division, select=select, where=where)
 
     def _get(self, link: str, target: Endpoint) -> tuple[Page, Answer]:
@@ -240,6 +275,6 @@ def _naive(stamp: str) -> datetime:
         raise Unreadable(f"Modified is not a date: {re.sub(r'[^/()0-9A-Za-z:+-]', '?', stamp)[:40]}") from None
 
 
-def forgotten(share: Share) -> Share:
-    """The share as if nothing had ever been read: what a full refresh starts from."""
-    return replace(share, bookmark=None, replaces=True)
+def _deciding(share: Share) -> tuple[str, ...]:
+    """The member that tells which entity of a mixed stream a row belongs to."""
+    return (share.plan.feed.share.field,) if share.plan.feed.share else ()

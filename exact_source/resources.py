@@ -15,51 +15,47 @@ from dlt.extract import DltResource
 from exact_source import tables
 from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
-from exact_source.extraction import Delivery, Extraction, Finished, Options
+from exact_source.deletions import Upkeep
+from exact_source.extraction import Extraction, Finished
+from exact_source.jobs import Delivery, Options
+from exact_source.mirror import Mirror
+from exact_source.tables import DELETED_AT
 
 # Within one load the newest version of a row wins; the first of these that a table has decides which that is.
 NEWEST_BY = ("timestamp", "modified")
 
 
-def resource(entity: Entity, extraction: Extraction) -> DltResource:
+def resource(entity: Entity, extraction: Extraction, mirror: Mirror) -> DltResource:
     """The resource of one entity. Building it touches neither network nor settings."""
 
     def rows() -> Iterator[Any]:
-        yield from _taken(entity, extraction)
+        yield from _taken(entity, extraction, mirror)
 
-    hints: dict[str, Any] = {"primary_key": extraction.options.layout(entity).key_columns}
-    if entity.is_per_division:
-        hints["write_disposition"] = {"disposition": "merge", "strategy": "delete-insert"}
-        if _is_replaced(entity, extraction.options):
-            hints["merge_key"] = ["division"]
-    else:
-        hints["write_disposition"] = "replace"
-    made: DltResource = dlt.resource(rows, name=entity.name, table_name=entity.table, section="exact_online", **hints)
+    made: DltResource = dlt.resource(
+        rows,
+        name=entity.name,
+        table_name=entity.table,
+        section="exact_online",
+        primary_key=extraction.options.layout(entity).key_columns,
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+    )
     return made
 
 
-def _is_replaced(entity: Entity, options: Options) -> bool:
-    """True when every reading of a division is complete, so that what is missing from it has gone."""
-    if entity.name in options.windows:
-        return False
-    feed = entity.feed(options.feeds.get(entity.name))
-    return feed.cursor == "snapshot" or entity.name in options.full_refresh
-
-
-def _taken(entity: Entity, extraction: Extraction) -> Iterator[Any]:
+def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[Any]:
     state = dlt.current.resource_state()
     marks: dict[str, Any] = state.setdefault("bookmarks", {})
     extraction.want(entity, {int(code): Bookmark.from_state(kept) for code, kept in marks.items()})
     try:
         # The first turn only registers, so that entities which share a stream are known before it is read.
         yield None
-        yield from _deliveries(entity, extraction, state, marks)
-    except GeneratorExit:
-        extraction.close()
-        raise
+        yield from _deliveries(entity, extraction, state, Upkeep(entity, extraction, mirror))
+    finally:
+        if extraction.release(entity.name):
+            mirror.close()
 
 
-def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], marks: dict[str, Any]) -> Iterator[Any]:
+def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], upkeep: Upkeep) -> Iterator[Any]:
     is_described = False
     while True:
         try:
@@ -69,18 +65,20 @@ def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], m
         if delivery is None:
             yield None
             continue
-        if delivery.table is not None:
-            yield delivery.table if is_described else _described(entity, delivery.table)
-            is_described = state["has_table"] = True
-        _remember(delivery, marks)
+        for found in upkeep.applied(delivery):
+            if isinstance(found, Bookmark):
+                _remember(delivery, found, state["bookmarks"])
+            else:
+                yield found if is_described else _described(found, extraction)
+                is_described = state["has_table"] = True
     if not state.get("has_table"):
         state["has_table"] = True
-        yield _described(entity, empty_table(entity, extraction.options))
+        yield _described(empty_table(entity, extraction.options), extraction)
 
 
-def _remember(delivery: Delivery, marks: dict[str, Any]) -> None:
-    if delivery.bookmark is not None and delivery.division is not None:
-        kept = delivery.bookmark.to_state()
+def _remember(delivery: Delivery, bookmark: Bookmark, marks: dict[str, Any]) -> None:
+    if delivery.division is not None:
+        kept = bookmark.to_state()
         if marks.get(str(delivery.division)) != kept:
             marks[str(delivery.division)] = kept
 
@@ -90,9 +88,11 @@ def empty_table(entity: Entity, options: Options) -> pa.Table:
     return tables.schema(options.layout(entity)).empty_table()
 
 
-def _described(entity: Entity, table: pa.Table) -> Any:
-    """The table with the hint that Arrow types do not carry: which of two versions of a row wins within a load."""
+def _described(table: pa.Table, extraction: Extraction) -> Any:
+    """The table with the hints that Arrow types do not carry: which of two versions wins, and what a deletion is."""
+    is_hard = extraction.session is not None and extraction.session.deletes == "hard"
+    columns: dict[str, Any] = {DELETED_AT: {"name": DELETED_AT, "hard_delete": is_hard}}
     newest = next((name for name in NEWEST_BY if name in table.column_names), None)
-    if newest is None or not entity.is_per_division:
-        return table
-    return dlt.mark.with_hints(table, dlt.mark.make_hints(columns={newest: {"name": newest, "dedup_sort": "desc"}}))
+    if newest is not None:
+        columns[newest] = {"name": newest, "dedup_sort": "desc"}
+    return dlt.mark.with_hints(table, dlt.mark.make_hints(columns=columns))

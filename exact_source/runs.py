@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,15 @@ from dlt.common.destination import Destination
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source.clock import Clock
-from exact_source.errors import ConfigurationError, ExactError, Retryable
+from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import StageReached
-from exact_source.extraction import Extraction, Outcome
+from exact_source.extraction import Extraction
+from exact_source.jobs import Outcome
 from exact_source.limits import Quota
 from exact_source.settings import data_folder
 from exact_source.source import Surroundings, exact_online, extraction_of
 
-EXIT_ORDER = (3, 2, 7, 6, 4, 1, 5, 0)  # the worst first: what needs a person comes before what passes by itself
+EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, 5, 0)  # the worst first: what needs a person comes before what passes by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Order:
     entities: Sequence[str] | None = None
     start_date: str | None = None
     full_refresh: bool = False
+    accept_fewer: bool = False
     feeds: dict[str, Any] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
     target: Target = Target()
@@ -58,7 +60,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a run went. ``status``: succeeded, paused (a quota said stop; nothing is lost) or failed."""
+    """How a run went. ``status``: succeeded, suspect (fewer rows than are stored; nothing was removed), paused (a quota
+    said stop; nothing is lost) or failed. ``warnings``: what a person should know though nothing failed.
+    """
 
     run_id: str
     status: str
@@ -69,6 +73,7 @@ class Report:
     deleted: dict[tuple[str, int | None], int]
     quotas: dict[int, Quota]
     failure: ExactError | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -90,6 +95,7 @@ class Report:
             "calls": self.calls,
             "rows": self.rows,
             "error": str(self.failure) if self.failure else None,
+            "warnings": list(self.warnings),
             "entities": [self._entity(outcome) for outcome in self.outcomes],
             "quota": {str(code): _quota(quota) for code, quota in sorted(self.quotas.items())},
         }
@@ -136,6 +142,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         entities=order.entities,
         start_date=order.start_date,
         full_refresh=order.full_refresh,
+        accept_fewer=order.accept_fewer,
         feeds=order.feeds,
         windows=order.windows,
         surroundings=around,
@@ -170,7 +177,8 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
 
 
 def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
-    outcomes = tuple(sorted(extraction.outcomes, key=lambda outcome: outcome.division or 0))
+    judged = [_judged(outcome, extraction) for outcome in extraction.outcomes]
+    outcomes = tuple(sorted(judged, key=lambda outcome: outcome.division or 0))
     session = extraction.session
     return Report(
         run_id=uuid.uuid4().hex,
@@ -179,17 +187,26 @@ def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure:
         finished_at=clock.now(),
         calls=session.client.calls if session else 0,
         outcomes=outcomes,
-        deleted={},
+        deleted=dict(extraction.deleted),
         quotas=session.client.quotas() if session else {},
         failure=failure,
+        warnings=tuple(extraction.warnings),
     )
+
+
+def _judged(outcome: Outcome, extraction: Extraction) -> Outcome:
+    """The outcome with what became of it after its rows were read."""
+    doubt = extraction.suspects.get((outcome.entity, outcome.division))
+    if doubt is None or outcome.error is not None:
+        return outcome
+    return replace(outcome, status="suspect", error=Suspect(doubt))
 
 
 def _status(outcomes: Iterable[Outcome], failure: ExactError | None) -> str:
     found = {outcome.status for outcome in outcomes}
     if failure or "failed" in found:
         return "failed"
-    return "paused" if "paused" in found else "succeeded"
+    return next((status for status in ("suspect", "paused") if status in found), "succeeded")
 
 
 def _translated(error: BaseException) -> ExactError:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
@@ -22,6 +22,7 @@ REGION_ALIASES = {"uk": "co.uk", "us": "com"}
 SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 Parser = Callable[[object], Any]
+Deletes: TypeAlias = Literal["hard", "soft", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,13 @@ def switch(value: object) -> bool:
     if found is None:
         raise UnusableValue("is neither true nor false")
     return found
+
+
+def deletes(value: object) -> Deletes:
+    for mode in ("hard", "soft", "off"):
+        if str(value).strip().lower() == mode:
+            return mode
+    raise UnusableValue("is not hard, soft or off")
 
 
 def whole(least: int, most: int) -> Parser:

@@ -20,7 +20,7 @@ from dlt.common.typing import TSecretValue
 
 from exact_source import setting_values as values
 from exact_source.errors import ConfigurationError, UnknownName
-from exact_source.setting_values import HOSTS, Parser, Secret, UnusableValue
+from exact_source.setting_values import HOSTS, Deletes, Parser, Secret, UnusableValue
 
 SECTIONS = ("sources", "exact_online")
 DEFAULT_CONNECTION = "default"
@@ -45,7 +45,8 @@ class Settings:
     divisions, entities: what to read; None is all divisions of the consent, the default entities.
     start_date: rows changed before this day are not read. modified_overlap: seconds read again behind a bookmark.
     daily_reserve: calls of each division's day left to others. max_workers: divisions read at the same time.
-    timeout: seconds that one answer may take.
+    timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
+    them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
     """
 
     connection: str
@@ -64,6 +65,8 @@ class Settings:
     daily_reserve: int
     max_workers: int
     timeout: int
+    deletes: Deletes
+    compare_every: int
 
     @property
     def connect_command(self) -> str:
@@ -87,6 +90,8 @@ PARSERS: dict[str, Parser] = {
     "daily_reserve": values.whole(0, 1_000_000),
     "max_workers": values.whole(1, 64),
     "timeout": values.whole(1, 3_600),
+    "deletes": values.deletes,
+    "compare_every": values.whole(0, 3_660),
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -96,6 +101,8 @@ DEFAULTS: dict[str, Any] = {
     "daily_reserve": 0,
     "max_workers": 16,
     "timeout": 120,
+    "deletes": "hard",
+    "compare_every": 7,
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})

@@ -23,7 +23,9 @@ from exact_source.connections import Connection
 from exact_source.cursors import Window
 from exact_source.errors import ConfigurationError, ExactError, Forbidden, UnknownName, Unreadable
 from exact_source.events import Listener, ignore
-from exact_source.extraction import Extraction, Options, Session
+from exact_source.extraction import Extraction
+from exact_source.jobs import Options, Session
+from exact_source.mirror import Mirror
 from exact_source.odata import path_and_query
 from exact_source.settings import load_settings
 from exact_source.tables import Decimals, Row
@@ -58,6 +60,7 @@ def exact_online(
     feeds: Mapping[str, FeedKind] | None = None,
     windows: Mapping[str, Window] | None = None,
     decimals: Decimals = "exact",
+    accept_fewer: bool = False,
     surroundings: Surroundings | None = None,
 ) -> DltSource:
     """Exact Online as a dlt source: one resource per entity, all divisions of a connection.
@@ -70,6 +73,7 @@ def exact_online(
         full_refresh: True, or names of entities: read everything again and drop what no longer exists.
         feeds: Force a feed per entity, such as ``{"accounts": "bulk"}``.
         windows: Read an entity in date windows: ``{"financial_transactions": Window("Date", date(2024, 1, 1))}``.
+        accept_fewer: Believe a full reading that answers far fewer rows than are stored, and remove the rest.
         decimals: ``exact`` for decimal(38, 9), ``double`` for floating point.
         surroundings: Clock, transport, listener and overrides of settings; for tests and embedding.
 
@@ -84,13 +88,15 @@ def exact_online(
         feeds=_by_name(feeds or {}),
         windows=_by_name(windows or {}),
         full_refresh=frozenset(_refreshed(full_refresh, chosen)),
+        accept_fewer=accept_fewer,
     )
     check(chosen, options)
     extraction = Extraction(lambda: open_session(connection, around, divisions), options, around.listener)
+    mirror = Mirror()
 
     @dlt.source(name="exact_online", section="exact_online")
     def exact_online_source() -> Any:
-        return [resources.resource(entity, extraction) for entity in chosen]
+        return [resources.resource(entity, extraction, mirror) for entity in chosen]
 
     source = exact_online_source()
     source.extraction = extraction
@@ -168,7 +174,18 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
     home, listing = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
     codes, absent = _divisions(listing, wanted)
     overlap = timedelta(seconds=settings.modified_overlap)
-    return Session(client, codes, home, listing, client.calls, absent, overlap, settings.max_workers)
+    return Session(
+        client,
+        codes,
+        home,
+        listing,
+        client.calls,
+        absent=absent,
+        overlap=overlap,
+        max_workers=settings.max_workers,
+        deletes=settings.deletes,
+        compare_every=settings.compare_every,
+    )
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from exact_source.catalogue import Endpoint, Field, Share, snake_case
+from exact_source.catalogue import Endpoint, Field, Share, endpoint, snake_case
 from exact_source.errors import Unreadable
 from exact_source.odata import AMSTERDAM
 
@@ -29,6 +29,7 @@ Column: TypeAlias = Sequence[Any]
 
 DECIMAL = pa.decimal128(38, 9)
 QUANTUM = Decimal("0.000000001")
+DELETED_AT = "_deleted_at"  # when a row was found to be deleted in Exact; empty for rows that exist
 CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 EPOCH = datetime(1970, 1, 1)
@@ -118,6 +119,41 @@ def _told(error: msgspec.MsgspecError) -> str:
     return str(error).replace("`$.d.results[...]", "`row").replace("`$.d[...]", "`row")
 
 
+def keys_of(layout: Layout, rows: list[Row]) -> pa.Table:
+    """What tells rows apart within a division: the key columns of some rows, ``division`` left out."""
+    fields = [layout.stand_in or layout.endpoint.field(name) for name in layout.own_key]
+    arrays = [
+        _column(layout.endpoint, field, [getattr(row, field.name) for row in rows], layout.decimals)
+        for field in fields
+        if field is not None
+    ]
+    return pa.Table.from_arrays(arrays, names=[snake_case(name) for name in layout.own_key])
+
+
+def deletions_of(rows: list[Row]) -> pa.Table:
+    """What sync/Deleted tells of some deletions (§6.5): the key of the row, its row version and the moment."""
+    log = endpoint("sync/Deleted")
+    names = {"key": "EntityKey", "timestamp": "Timestamp", "modified": "DeletedDate"}
+    arrays = []
+    for name in names.values():
+        field = log.field(name)
+        assert field is not None
+        arrays.append(_column(log, field, [getattr(row, name) for row in rows], "exact"))
+    return pa.Table.from_arrays(arrays, names=list(names))
+
+
+def widened(layout: Layout, division: int | None, given: pa.Table) -> pa.Table:
+    """Some columns of a table made into rows of all its columns, the others empty; ``division`` fills its own."""
+    columns = {name: given[name] for name in given.column_names}
+    if layout.has_division:
+        columns["division"] = pa.array([division] * given.num_rows, pa.int64())
+    arrays = [
+        columns[one.name].cast(one.type) if one.name in columns else pa.nulls(given.num_rows, one.type)
+        for one in schema(layout)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema(layout))
+
+
 def share_of(rows: list[Row], share: Share | None) -> list[Row]:
     """The rows of a mixed stream that belong to one entity; all of them when the stream is not mixed."""
     if share is None:
@@ -137,16 +173,29 @@ class Layout:
     @property
     def key_columns(self) -> list[str]:
         """``division`` first where there is one, then the entity's own key."""
-        own = [snake_case(name) for name in self.key]
-        return (["division"] if self.has_division else []) + [name for name in own if name != "division"]
+        return (["division"] if self.has_division else []) + [snake_case(name) for name in self.own_key]
+
+    @property
+    def own_key(self) -> tuple[str, ...]:
+        """The key without ``Division``, in wire names."""
+        return tuple(name for name in self.key if name != "Division")
+
+    @property
+    def stand_in(self) -> Field | None:
+        """The endpoint's own key, when the entity's key is a member that only another feed has: it fills its column."""
+        is_lacking = len(self.key) == 1 and not self.endpoint.has(self.key[0])
+        return self.endpoint.field(self.endpoint.key[0]) if is_lacking else None
 
 
 @cache
 def schema(layout: Layout) -> pa.Schema:
     """The Arrow schema of a feed: ``division`` first when the entity has one, then the members in snake_case."""
     names = {} if not layout.has_division else {"division": pa.int64()}
+    if layout.stand_in:
+        names[snake_case(layout.key[0])] = _arrow_type(layout.stand_in, layout.decimals)
     for field in layout.endpoint.fields:
         names.setdefault(snake_case(field.name), _arrow_type(field, layout.decimals))
+    names[DELETED_AT] = UTC_MICROSECONDS
     keys = set(layout.key_columns)
     return pa.schema([pa.field(name, kind, nullable=name not in keys) for name, kind in names.items()])
 
@@ -169,13 +218,15 @@ def to_table(layout: Layout, rows: list[Row], division: int | None) -> pa.Table:
     Raises Unreadable when a value does not fit its type or a part of the key is missing.
     """
     arrays = [pa.array([division] * len(rows), pa.int64())] if layout.has_division else []
-    for field in layout.endpoint.fields:
+    keys = layout.key if layout.stand_in is None else layout.endpoint.key
+    for field in [*filter(None, [layout.stand_in]), *layout.endpoint.fields]:
         if layout.has_division and field.name == "Division":
             continue
         values = [getattr(row, field.name) for row in rows]
-        if field.name in layout.key and None in values:
+        if field.name in keys and None in values:
             raise Unreadable(f"a row of {layout.endpoint.resource} has no {field.name}, which is its key")
         arrays.append(_column(layout.endpoint, field, values, layout.decimals))
+    arrays.append(pa.nulls(len(rows), UTC_MICROSECONDS))
     return pa.Table.from_arrays(arrays, schema=schema(layout))
 
 

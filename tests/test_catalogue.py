@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exact_source import odata
 from exact_source.catalogue import Entity, Feed, columns, endpoint, entities, entity, paths, readable_paths, snake_case
 from exact_source.catalogue.endpoints import EDM_TYPES
-from exact_source.catalogue.entities import DELETED_TYPES
+from exact_source.catalogue.entity_types import DELETED_TYPES
 from exact_source.cursors import plan_for, where
 from exact_source.reading import PLACEABLE
 

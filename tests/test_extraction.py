@@ -15,7 +15,8 @@ from exact_road import DIVISION, Road, guid, road, table
 from exact_source.catalogue import endpoint, entity
 from exact_source.cursors import Bookmark
 from exact_source.errors import CallBudgetSpent, DayQuotaSpent, Forbidden, NotFound, ReconnectRequired, UnknownName
-from exact_source.extraction import Delivery, Extraction, Finished, Options, Outcome, Session
+from exact_source.extraction import Extraction, Finished
+from exact_source.jobs import Delivery, Options, Outcome, Session
 from strict_exact import Canned, Division, Table
 
 INVOICES = endpoint("sync/SalesInvoice/SalesInvoices")

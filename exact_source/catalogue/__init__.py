@@ -12,6 +12,7 @@ from exact_source.catalogue.entities import (
     entity,
     snake_case,
 )
+from exact_source.catalogue.entity_types import current_type
 
 __all__ = [
     "CursorKind",
@@ -22,6 +23,7 @@ __all__ = [
     "Field",
     "Share",
     "columns",
+    "current_type",
     "endpoint",
     "entities",
     "entity",

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Literal
 
 from exact_source.catalogue.endpoints import Endpoint, Field, endpoint, readable_paths
+from exact_source.catalogue.entity_types import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
 
 FeedKind = Literal["sync", "bulk", "single"]
 CursorKind = Literal["rowversion", "modified", "snapshot", "window"]
@@ -53,7 +54,11 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One table. ``key`` holds wire names; ``feeds`` are in order of preference."""
+    """One table. ``key`` holds wire names; ``feeds`` are in order of preference.
+
+    ``owner`` is the member that holds the id of the document a row is the header or a line of: what sync/Deleted may
+    name when the whole document was deleted.
+    """
 
     name: str
     group: str
@@ -63,6 +68,7 @@ class Entity:
     aliases: tuple[str, ...] = ()
     deleted_type: int | None = None
     topics: tuple[str, ...] = ()
+    owner: str | None = None
 
     @property
     def table(self) -> str:
@@ -90,6 +96,7 @@ class _Curated:
     sync: str | None = None
     bulk: str | None = None
     key: str = "ID"
+    owner: str | None = None
     default: bool = True
     share: Share | None = None
     aliases: tuple[str, ...] = ()
@@ -125,12 +132,19 @@ CURATED = (
     _Curated("cost_centers", "hrm/Costcenters", aliases=("costcenters",)),
     _Curated("cost_units", "hrm/Costunits", aliases=("costunits",)),
     _Curated("payment_conditions", "cashflow/PaymentConditions"),
-    _Curated("transaction_lines", "financialtransaction/TransactionLines", _LEDGER, _LEDGER, topics=_ENTRY_TOPICS),
+    _Curated(
+        "transaction_lines",
+        "financialtransaction/TransactionLines",
+        _LEDGER,
+        _LEDGER,
+        owner="EntryID",
+        topics=_ENTRY_TOPICS,
+    ),
     _Curated(
         "financial_transactions",
         "financialtransaction/Transactions",
         _LEDGER,
-        key="EntryID",
+        owner="EntryID",
         share=HEADER,
         topics=_ENTRY_TOPICS,
     ),
@@ -139,7 +153,7 @@ CURATED = (
         "salesinvoice/SalesInvoices",
         _SALES_INVOICES,
         _SALES_INVOICES,
-        key="InvoiceID",
+        owner="InvoiceID",
         share=HEADER,
         topics=("SalesInvoices",),
     ),
@@ -148,6 +162,7 @@ CURATED = (
         "salesinvoice/SalesInvoiceLines",
         _SALES_INVOICES,
         "SalesInvoice/SalesInvoiceLines",
+        owner="InvoiceID",
         share=LINES,
         topics=("SalesInvoices",),
     ),
@@ -156,7 +171,7 @@ CURATED = (
         "salesorder/SalesOrders",
         "SalesOrder/SalesOrderHeaders",
         "SalesOrder/SalesOrders",
-        key="OrderID",
+        owner="OrderID",
         topics=("SalesOrders",),
     ),
     _Curated(
@@ -174,7 +189,7 @@ CURATED = (
         "purchase_orders",
         "purchaseorder/PurchaseOrders",
         _PURCHASE_ORDERS,
-        key="PurchaseOrderID",
+        owner="PurchaseOrderID",
         share=HEADER,
         topics=("PurchaseOrders",),
     ),
@@ -182,6 +197,7 @@ CURATED = (
         "purchase_order_lines",
         "purchaseorder/PurchaseOrderLines",
         _PURCHASE_ORDERS,
+        owner="PurchaseOrderID",
         share=LINES,
         topics=("PurchaseOrders",),
     ),
@@ -200,7 +216,7 @@ CURATED = (
         "crm/Quotations",
         "CRM/QuotationHeaders",
         "CRM/Quotations",
-        key="QuotationID",
+        owner="QuotationID",
         topics=("Quotations",),
     ),
     _Curated(
@@ -262,69 +278,6 @@ _NAMES = {
     "{division}/sync/Payroll/EmploymentCLAs": "employment_clas",
 }
 
-# EntityType of sync/Deleted by the sync path it speaks of. Source: REST reference to 55, the official .NET sync
-# demo and picqer's client for the rest (§6.5).
-DELETED_TYPES = {
-    "Financial/TransactionLines": 1,
-    "CRM/Accounts": 2,
-    "CRM/Addresses": 3,
-    "Documents/DocumentAttachments": 4,
-    "CRM/Contacts": 5,
-    "Documents/Documents": 6,
-    "Financial/GLAccounts": 7,
-    "Logistics/SalesItemPrices": 8,
-    "Logistics/Items": 9,
-    "Cashflow/PaymentTerms": 10,
-    "SalesInvoice/SalesInvoices": 13,
-    "Project/TimeCostTransactions": 14,
-    "Inventory/StockPositions": 15,
-    "SalesOrder/GoodsDeliveries": 16,
-    "SalesOrder/GoodsDeliveryLines": 17,
-    "Financial/GLClassifications": 18,
-    "Inventory/ItemWarehouses": 19,
-    "Inventory/StorageLocationStockPositions": 20,
-    "Project/Projects": 21,
-    "PurchaseOrder/PurchaseOrders": 22,
-    "Subscription/Subscriptions": 23,
-    "Subscription/SubscriptionLines": 24,
-    "Project/ProjectWBS": 25,
-    "Project/ProjectPlanning": 26,
-    "HRM/LeaveAbsenceHoursByDay": 27,
-    "Inventory/SerialBatchNumbers": 28,
-    "Inventory/StockSerialBatchNumbers": 29,
-    "Logistics/SupplierItem": 30,
-    "Sales/SalesPriceListVolumeDiscounts": 31,
-    "SalesOrder/SalesOrderHeaders": 32,
-    "SalesOrder/SalesOrderLines": 33,
-    "CRM/QuotationHeaders": 34,
-    "CRM/QuotationLines": 35,
-    "Manufacturing/ShopOrders": 36,
-    "Manufacturing/ShopOrderMaterialPlans": 37,
-    "Manufacturing/ShopOrderRoutingStepPlans": 38,
-    "HRM/Schedules": 39,
-    "HRM/ScheduleEntries": 40,
-    "Inventory/ItemStorageLocations": 41,
-    "Payroll/Employees": 42,
-    "Payroll/Employments": 43,
-    "Payroll/EmploymentContracts": 44,
-    "Payroll/EmploymentOrganizations": 45,
-    "Payroll/EmploymentCLAs": 46,
-    "Payroll/EmploymentSalaries": 47,
-    "Payroll/BankAccounts": 48,
-    "Payroll/EmploymentTaxAuthoritiesGeneral": 49,
-    "Manufacturing/ShopOrderPurchasePlanning": 50,
-    "Manufacturing/ShopOrderSubOrders": 51,
-    "Manufacturing/MaterialIssues": 53,
-    "Manufacturing/BillOfMaterialMaterials": 54,
-    "Manufacturing/BillOfMaterialVersions": 55,
-}
-# Types whose rows have no sync feed in the reference; they name entities read through another feed.
-DELETED_TYPES_BY_ENTITY = {
-    "leave_registrations": 56,
-    "leave_build_up_registrations": 57,
-    "absence_registration_transactions": 58,
-    "absence_registrations": 59,
-}
 # Streams whose stable identifier is not ID (§6.1).
 _SYNC_KEYS = {
     "SalesOrder/GoodsDeliveries": "EntryID",
@@ -356,6 +309,7 @@ def _curated(line: _Curated) -> Entity:
         aliases=line.aliases,
         deleted_type=DELETED_TYPES.get(line.sync or ""),
         topics=line.topics,
+        owner=line.owner,
     )
 
 

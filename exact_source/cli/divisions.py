@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from exact_source.cli import options, printing
-from exact_source.extraction import Session
+from exact_source.jobs import Session
 from exact_source.source import Surroundings, open_session
 
 STATUSES = {0: "inactive", 1: "active", 2: "archived"}

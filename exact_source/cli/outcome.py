@@ -11,10 +11,10 @@ import click
 
 from exact_source.cli import printing
 from exact_source.cli.failures import masked
-from exact_source.extraction import Outcome
+from exact_source.jobs import Outcome
 from exact_source.runs import Report, Target
 
-WORST_FIRST = ("failed", "paused", "succeeded")
+WORST_FIRST = ("failed", "suspect", "paused", "succeeded")
 NAMED = 3  # entities that one message names before it counts the rest
 
 
@@ -47,6 +47,8 @@ def print_report(report: Report, target: Target, took: timedelta) -> None:
         click.echo()
     for line in _troubles(report.outcomes):
         printing.note(line)
+    for line in report.warnings:
+        printing.note(f"warning: {masked(line)}")
     if report.failure is not None:
         printing.note(f"error: {masked(str(report.failure))}")
     click.echo(printing.plain(_summary(report, target, took)))

@@ -56,6 +56,7 @@ class Assignment(click.ParamType[tuple[str, str]]):
 @click.option("--database", metavar="PATH", help="File for DuckDB, or credentials as the destination writes them.")
 @click.option("--dataset", default="exact_online", show_default=True, metavar="NAME", help="Schema for the tables.")
 @click.option("--full-refresh", is_flag=True, help="Read everything again and drop what no longer exists.")
+@click.option("--accept-fewer", is_flag=True, help="Believe a full reading that answers far fewer rows than stored.")
 @click.option("--start-date", metavar="DATE", help="Leave out rows changed before this day (2026-01-31).")
 @click.option(
     "--feed",
@@ -135,6 +136,7 @@ def order_of(given: Mapping[str, Any], overrides: Mapping[str, object]) -> Order
         entities=given["entities"] or settings.entities,
         start_date=start,
         full_refresh=given["full_refresh"],
+        accept_fewer=given["accept_fewer"],
         feeds={entity: _kind(kind) for entity, kind in given["feeds"]},
         windows={entity: _window(text, start) for entity, text in given["windows"]},
         target=_target(given["destination"], given["database"], given["dataset"]),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from exact_source.catalogue import Endpoint, Field, endpoint, entity, readable_paths, snake_case
-from exact_source.catalogue.entities import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
+from exact_source.catalogue.entity_types import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
 
 TIMESTAMP = "Timestamp"
 
@@ -203,11 +203,10 @@ def family_paths() -> tuple[str, ...]:
 def families_of(name: str) -> tuple[str, ...]:
     """The families behind an entity (``sales_invoices``) or a path (``crm/Accounts``). KeyError when there are none."""
     try:
-        feeds = entity(name).feeds
+        feeds = sorted(entity(name).feeds, key=lambda feed: feed.kind != "single")
     except KeyError:
         return tuple(family(source.family).path for source in sources(name))
-    own = next((feed for feed in feeds if feed.kind == "single"), feeds[0])
-    return tuple(source.family for source in sources(own.endpoint.path))
+    return tuple(dict.fromkeys(source.family for feed in feeds for source in sources(feed.endpoint.path)))
 
 
 def known_as(end: Endpoint) -> Iterator[str]:

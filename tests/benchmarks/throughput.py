@@ -19,7 +19,8 @@ import httpx
 from exact_source.catalogue import endpoint, entity
 from exact_source.client import Client
 from exact_source.clock import SystemClock
-from exact_source.extraction import Extraction, Options, Session
+from exact_source.extraction import Extraction
+from exact_source.jobs import Options, Session
 from exact_source.resources import resource
 
 DIVISION = 124132
