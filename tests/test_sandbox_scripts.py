@@ -15,7 +15,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from command_line import Desk, serving
+from command_line import REPOSITORY, Desk, serving
 from exact_source.cli import main
 from exact_source.clock import ManualClock
 from exact_source.errors import ConfigurationError
@@ -157,6 +157,17 @@ def test_the_command_lists_every_fault_with_its_details() -> None:
     for fault, kind in KINDS.items():
         assert f"{fault.value:24}{kind.told}" in told.output
         assert not kind.details or f"takes {', '.join(kind.details)}" in told.output
+
+
+def test_the_readme_names_every_fault_and_its_script_can_be_read(tmp_path: Path) -> None:
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    for fault, kind in KINDS.items():
+        details = ", ".join(f"`{name}`" for name in kind.details)
+        assert f"| `{fault.value}` | {kind.told} | {details} |\n" in readme
+    (tmp_path / "night.toml").write_text(
+        readme.partition("```toml\n[[events]]")[2].partition("```")[0].join(["[[events]]", ""])
+    )
+    assert [event.fault for event in read_script(tmp_path / "night.toml", START)] == ["maintenance", "right_withdrawn"]
 
 
 @pytest.mark.parametrize(
