@@ -81,8 +81,8 @@ def test_lines_go_with_their_header_one_record_each(header: str, lines: str, kin
         parent, children = catalogue.entity(header), catalogue.entity(lines)
         owned = {str(row["ID"]) for row in rows_of(inside, children)}
         # Bare books have three headers, and all lines belong to the first one in the order of keys.
-        path = next(feed.endpoint.path for feed in parent.feeds if feed.kind == "single").removeprefix("{division}/")
-        key = inside.rows(f"{path}?$select={parent.key[0]}")[0][parent.key[0]]
+        end = next(feed.endpoint for feed in parent.feeds if feed.kind == "single")
+        key = inside.rows(f"{end.path.removeprefix('{division}/')}?$select={end.key[0]}")[0][end.key[0]]
         inside.sandbox.delete(D, header, key)
         logged = log(inside)
         assert sorted(logged) == sorted([(parent.deleted_type, key), *((kind, one) for one in owned)])
