@@ -10,15 +10,25 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-
-import pyarrow as pa
+from typing import Any
 
 from exact_source import catalogue, tables
 from exact_source.catalogue import Entity
 from exact_source.client import Client
-from exact_source.errors import ExactError, Forbidden, NotFound, Paused, ReconnectRequired, Rejected
+from exact_source.errors import ExactError, Forbidden, NotFound, ReconnectRequired, Rejected
 from exact_source.events import DivisionsFound, EntityRead, Listener, PageRead, ignore
-from exact_source.jobs import DELETIONS, Bookmarks, Delivery, Job, Options, Outcome, Planner, Session, Status, Wanted
+from exact_source.jobs import (
+    DELETIONS,
+    Bookmarks,
+    Delivery,
+    Job,
+    Options,
+    Outcome,
+    Planner,
+    Round,
+    Session,
+    Wanted,
+)
 from exact_source.reading import Portion, Reading, Share
 from exact_source.tables import Row
 
@@ -33,16 +43,23 @@ class Extraction:
     """One run over one connection. ``open_session`` is called once, at the first question, not at construction.
 
     ``warnings``: what a person should know though nothing failed. ``suspects`` and ``deleted`` by entity and division.
+    ``kept``: what the resources keep from one round to the next. A second reading after the end starts anew.
     """
 
     def __init__(self, open_session: Callable[[], Session], options: Options, listener: Listener = ignore) -> None:
         self.options = options
+        self._open_session = open_session
+        self._listener = listener
+        self._begin()
+
+    def _begin(self) -> None:
         self.outcomes: list[Outcome] = []
         self.warnings: list[str] = []
         self.suspects: dict[tuple[str, int | None], str] = {}
         self.deleted: Counter[tuple[str, int | None]] = Counter()
-        self._open_session = open_session
-        self._listener = listener
+        self.kept: dict[str, Any] = {}
+        self.given_up: dict[str, ExactError] = {}  # entities that nobody takes rows of any more, and why
+        self._round: Round | None = None
         self._session: Session | None = None
         self._planner: Planner | None = None
         self._wanted: dict[str, Wanted] = {}
@@ -71,19 +88,38 @@ class Extraction:
     # -- the side of the resources ----------------------------------------------------------------------------------
 
     def want(self, entity: Entity, bookmarks: Bookmarks) -> None:
-        """Registers an entity; reading starts when somebody first asks for rows."""
-        self._wanted[entity.name] = (entity, bookmarks)
-        self._entities.add(entity.name)
+        """Registers an entity; reading starts when somebody first asks for rows. In a later round it goes on."""
+        if self.is_over:
+            self._begin()
+        if entity.name not in self._entities:
+            self._wanted[entity.name] = (entity, bookmarks)
+            self._entities.add(entity.name)
+
+    @property
+    def is_over(self) -> bool:
+        """True when something was read, and nobody takes anything any more."""
+        return bool(self._entities) and self._entities <= self._released
+
+    def begin_round(self, rows: int, seconds: float) -> None:
+        """Bounds what is taken before RoundOver: about so many rows, or so many seconds from the first answer on."""
+        self._round = Round(rows, seconds)
 
     def take(self, name: str) -> Delivery | None:
-        """The next rows of an entity, None when there are none yet. Raises Finished after the last."""
+        """The next rows of an entity, None when there are none yet.
+
+        Raises Finished after the last, and RoundOver when it is time to store what was taken.
+        """
         self._start()
+        if self._round and self._session:
+            self._round.check(self._session.client.now())
         with self._changed:
             if self._unfinished[name] and not any(self._ready.values()):
                 self._changed.wait(PATIENCE)
             if self._ready[name]:
                 delivery = self._ready[name].popleft()
                 self._held -= delivery.size
+                if self._round:
+                    self._round.rows -= delivery.size
                 self._changed.notify_all()
                 return delivery
             if self._unfinished[name]:
@@ -99,11 +135,10 @@ class Extraction:
             self._released.add(name)
             self._held -= sum(delivery.size for delivery in self._ready.pop(name, ()))
             self._changed.notify_all()
-            is_over = self._entities <= self._released
-        if is_over and self._session:
+        if self.is_over and self._session:
             self._session.client.stop()
             self._session.client.close()
-        return is_over
+        return self.is_over
 
     def warn(self, message: str) -> None:
         """Keeps a message for the report, once."""
@@ -182,14 +217,15 @@ class Extraction:
         if isinstance(error, Forbidden) and error.is_division_wide:
             self._barred[job.division] = error
         if job.targets is not None and isinstance(error, Rejected) and not job.is_told:
-            self.warn(f"division {job.division}: deletions cannot be read, so deleted rows stay for now: {error}")
+            self.warn(f"division {job.division}: deletions cannot be read, so keys are compared now and then: {error}")
+            for share in job.targets:
+                share.bookmark = replace(share.bookmark, deletes_on=None)
             return
         if error is not None and self._falls_back(job, error):
             return
         seconds = (client.now() - began).total_seconds()
-        if job.is_told or error is not None:
-            for number, share in enumerate(job.shares):
-                self._finish(job, share, error, (job.calls if number == 0 else 0, seconds))
+        for number, share in enumerate(job.shares if job.is_told or error else ()):
+            self._finish(job, share, error, (job.calls if number == 0 else 0, seconds))
 
     def _read_through(self, client: Client, job: Job) -> None:
         if job.targets is not None:
@@ -207,12 +243,11 @@ class Extraction:
 
     def _read_rows(self, client: Client, job: Job) -> None:
         for portion in self._portions(client, job):
-            share, rows = portion.share, portion.rows
-            if rows:
+            if portion.rows or portion.rejected:
                 self._has_news.add(job.division)
-            table = self._table(share, rows, job.label) if rows else None
-            delivery = self._delivery(job, share)
-            self._hand_over(job, share, replace(delivery, table=table, bookmark=portion.bookmark))
+            if all(one.entity.name in self.given_up for one in job.shares):
+                raise self.given_up[portion.share.entity.name]
+            self._hand_over(job, portion.share, self._converted(job, portion))
         for share in job.shares:
             if share.is_pass:
                 ended = replace(self._delivery(job, share), bookmark=share.bookmark, ends_pass=True)
@@ -220,7 +255,7 @@ class Extraction:
 
     def _portions(self, client: Client, job: Job) -> Iterator[Portion]:
         if job.known is not None:
-            yield Portion(job.shares[0], job.known, job.shares[0].bookmark)
+            yield Portion(job.shares[0], job.known, job.shares[0].bookmark, list(job.unfit))
         else:
             yield from self._reading(client, job).portions()
 
@@ -249,9 +284,8 @@ class Extraction:
                 self._hand_over_gone(job, share, portion.rows)
             if job.is_told and portion.bookmark is not None:
                 reached = max(portion.bookmark.rowversion or 0, int(stood or 0))
-                table = self._table(own, portion.rows, job.label) if portion.rows else None
                 mark = replace(portion.bookmark, rowversion=reached)
-                self._hand_over(job, own, replace(self._delivery(job, own), table=table, bookmark=mark))
+                self._hand_over(job, own, self._converted(job, replace(portion, bookmark=mark)))
         for share in targets:
             share.bookmark = replace(share.bookmark, deletes=own.bookmark.rowversion, deletes_on=today)
             if share.bookmark.has_position:
@@ -262,7 +296,7 @@ class Extraction:
         after = share.bookmark.deletes or 0
         kind = share.entity.deleted_type
         mine = [row for row in rows if catalogue.current_type(row.EntityType) == kind and row.Timestamp > after]
-        if mine and share.bookmark.has_position:
+        if mine and share.has_rows:
             share.bookmark = replace(share.bookmark, moved_on=None)
             self._hand_over(job, share, replace(self._delivery(job, share), gone=tables.deletions_of(mine)))
 
@@ -270,7 +304,7 @@ class Extraction:
         """All keys that exist go to the resource, which compares them with those that are stored."""
         for page in self._reading(client, replace(job, shares=job.compared)).key_pages():
             for share in job.compared:
-                mine = tables.share_of(page.rows, share.plan.feed.share)
+                mine = tables.share_of(page.everything, share.plan.feed.share)
                 delivery = self._delivery(job, share)
                 keys = tables.keys_of(delivery.layout, mine)
                 self._hand_over(job, share, replace(delivery, seen=keys, is_pass=True))
@@ -323,7 +357,8 @@ class Extraction:
 
     def _hand_over(self, job: Job, share: Share, delivery: Delivery) -> None:
         name = share.entity.name
-        job.rows[name] += delivery.table.num_rows if delivery.table is not None else 0
+        job.rows[name] += delivery.rows
+        job.rejected[name] += len(delivery.rejected)
         if delivery.bookmark is not None:
             job.after[name] = delivery.bookmark.position
         with self._changed:
@@ -334,28 +369,20 @@ class Extraction:
                 self._ready[name].append(delivery)
             self._changed.notify_all()
 
-    def _table(self, share: Share, rows: list[Row], division: int | None) -> pa.Table:
-        self._listener(PageRead(division, share.entity.name, len(rows)))
-        return tables.to_table(self.options.layout(share.entity, share.plan.feed), rows, division)
+    def _converted(self, job: Job, portion: Portion) -> Delivery:
+        """The table of a portion, None without rows that fit, and every row of it that does not."""
+        share, delivery = portion.share, replace(self._delivery(job, portion.share), bookmark=portion.bookmark)
+        if not portion.rows:
+            return replace(delivery, rejected=tuple(portion.rejected))
+        self._listener(PageRead(job.label, share.entity.name, len(portion.rows)))
+        made = tables.to_table(delivery.layout, portion.rows, job.label)
+        table = made.table if made.table.num_rows else None
+        return replace(delivery, table=table, rejected=(*portion.rejected, *made.rejected))
 
     def _finish(self, job: Job, share: Share, error: ExactError | None, cost: tuple[int, float]) -> None:
-        name = share.entity.name
-        status: Status = "succeeded" if error is None else "paused" if isinstance(error, Paused) else "failed"
-        outcome = Outcome(
-            entity=name,
-            division=job.label,
-            feed=share.plan.feed.kind,
-            cursor=share.plan.cursor,
-            rows=job.rows[name],
-            calls=cost[0],
-            seconds=cost[1],
-            before=job.before[name],
-            after=job.after.get(name, job.before[name]),
-            status=status,
-            error=error,
-        )
+        outcome = job.outcome(share, error, cost)
         with self._changed:
             self.outcomes.append(outcome)
-            self._unfinished[name] -= 1 if job.is_told else 0
+            self._unfinished[outcome.entity] -= 1 if job.is_told else 0
             self._changed.notify_all()
-        self._listener(EntityRead(job.label, name, outcome.rows, status))
+        self._listener(EntityRead(job.label, outcome.entity, outcome.rows, outcome.status))

@@ -23,9 +23,11 @@ from exact_source.events import StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
+from exact_source.run_lock import only_run
 from exact_source.settings import data_folder
 from exact_source.source import Surroundings, exact_online, extraction_of
 
+ROUND_SECONDS = 900.0
 EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, 5, 0)  # the worst first: what needs a person comes before what passes by itself
 
 
@@ -45,7 +47,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one run is asked to do. None leaves the choice to the settings."""
+    """What one run is asked to do. None leaves the choice to the settings.
+
+    ``round_rows``: rows and bookmarks are stored about every so many rows, and at least every quarter of an hour.
+    """
 
     connection: str = "default"
     divisions: Sequence[int] | None = None
@@ -56,6 +61,7 @@ class Order:
     feeds: dict[str, Any] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
     target: Target = Target()
+    round_rows: int = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,11 @@ class Report:
         return sum(outcome.rows for outcome in self.outcomes)
 
     @property
+    def rejected(self) -> int:
+        """Rows that did not fit their table and are in ``_rejected_rows``."""
+        return sum(outcome.rejected for outcome in self.outcomes)
+
+    @property
     def exit_code(self) -> int:
         errors = [self.failure, *(outcome.error for outcome in self.outcomes)]
         codes = {error.exit_code for error in errors if error is not None} or {0}
@@ -94,6 +105,7 @@ class Report:
             "finished_at": self.finished_at.isoformat(),
             "calls": self.calls,
             "rows": self.rows,
+            "rejected": self.rejected,
             "error": str(self.failure) if self.failure else None,
             "warnings": list(self.warnings),
             "entities": [self._entity(outcome) for outcome in self.outcomes],
@@ -108,6 +120,7 @@ class Report:
             "feed": outcome.feed,
             "cursor": outcome.cursor,
             "rows": outcome.rows,
+            "rejected": outcome.rejected,
             "deleted": self.deleted.get((outcome.entity, outcome.division), 0),
             "calls": outcome.calls,
             "bookmark_before": outcome.before,
@@ -149,31 +162,39 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     )
     extraction = extraction_of(source)
     started_at, failure = around.clock.now(), None
-    try:
-        _load(pipeline_of(order.connection, order.target), source, around)
-    except PipelineStepFailed as error:
-        failure = _translated(error)
-        if extraction.session is None:
-            raise failure from None
-    finally:
-        if extraction.session is not None:
-            extraction.session.client.close()
+    # Two processes in one working folder would spoil each other's packages and state.
+    with only_run(data_folder() / "pipelines", pipeline_name(order.connection, order.target)):
+        try:
+            _load(pipeline_of(order.connection, order.target), source, around, order.round_rows)
+        except PipelineStepFailed as error:
+            failure = _translated(error)
+            if extraction.session is None:
+                raise failure from None
+        finally:
+            if extraction.session is not None:
+                extraction.session.client.close()
     return _report(extraction, started_at, around.clock, failure)
 
 
-def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
-    """Finishes what a former run left half loaded, then extracts and loads anew."""
+def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows: int) -> None:
+    """Finishes what a former run left half loaded, then extracts and loads in rounds.
+
+    Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
+    """
     around.listener(StageReached("restore"))
     pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
         pipeline.load()
-    around.listener(StageReached("extract"))
-    pipeline.extract(source)
-    around.listener(StageReached("normalize"))
-    pipeline.normalize()
-    around.listener(StageReached("load"))
-    pipeline.load(raise_on_failed_jobs=True)
+    extraction = extraction_of(source)
+    while not extraction.is_over:
+        extraction.begin_round(round_rows, ROUND_SECONDS)
+        around.listener(StageReached("extract"))
+        pipeline.extract(source)
+        around.listener(StageReached("normalize"))
+        pipeline.normalize()
+        around.listener(StageReached("load"))
+        pipeline.load(raise_on_failed_jobs=True)
 
 
 def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
@@ -228,9 +249,8 @@ def _translated(error: BaseException) -> ExactError:
 
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
-    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
     pipeline = dlt.pipeline(
-        pipeline_name=f"exact_online_{connection}_{seal}",
+        pipeline_name=pipeline_name(connection, target),
         destination=destination_of(target),
         dataset_name=target.dataset,
         pipelines_dir=str(data_folder() / "pipelines"),
@@ -239,6 +259,11 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
         # The file was taken away: what the state says was read is no longer there.
         pipeline = pipeline.drop()
     return pipeline
+
+
+def pipeline_name(connection: str, target: Target) -> str:
+    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
+    return f"exact_online_{connection}_{seal}"
 
 
 def _absolute(target: Target) -> str:

@@ -7,7 +7,7 @@ import binascii
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, TypeAlias
@@ -20,6 +20,7 @@ import sqlalchemy
 HOSTS = {tld: f"https://start.exactonline.{tld}" for tld in ("nl", "be", "de", "fr", "es", "co.uk", "com")}
 REGION_ALIASES = {"uk": "co.uk", "us": "com"}
 SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+CONTRACTS = ("evolve", "freeze", "discard_row", "discard_value")
 
 Parser = Callable[[object], Any]
 Deletes: TypeAlias = Literal["hard", "soft", "off"]
@@ -192,6 +193,20 @@ def day(value: object) -> date:
         return value if isinstance(value, date) else date.fromisoformat(text(value))
     except ValueError:
         raise UnusableValue("is not a date such as 2026-01-31") from None
+
+
+def contracts(value: object) -> dict[str, str]:
+    """dlt's schema contracts by entity; one that stands alone is for all of them, under ``*``."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise UnusableValue("is not a table of entities and contracts") from None
+    given = value if isinstance(value, Mapping) else {"*": value}
+    found = {text(name): text(mode) for name, mode in given.items()}
+    if not set(found.values()) <= set(CONTRACTS):
+        raise UnusableValue(f"is not a schema contract; choose one of {', '.join(CONTRACTS)}, or one per entity")
+    return found
 
 
 def _items(value: object) -> list[object]:

@@ -8,6 +8,7 @@ the environment of a container never decides where a token is sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -44,9 +45,11 @@ class Settings:
     token_store: SQLAlchemy URL. encryption_key: Fernet keys, the first one encrypts. plain_tokens: no encryption.
     divisions, entities: what to read; None is all divisions of the consent, the default entities.
     start_date: rows changed before this day are not read. modified_overlap: seconds read again behind a bookmark.
-    daily_reserve: calls of each division's day left to others. max_workers: divisions read at the same time.
+    daily_reserve: calls of each division's day left to others. breaker_limit: client errors in an hour after which an
+    endpoint is left alone (Exact locks it after 10). max_workers: divisions read at the same time.
     timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
+    schema_contract: of dlt, by entity, ``*`` for the others.
     """
 
     connection: str
@@ -63,10 +66,12 @@ class Settings:
     start_date: date | None
     modified_overlap: int
     daily_reserve: int
+    breaker_limit: int
     max_workers: int
     timeout: int
     deletes: Deletes
     compare_every: int
+    schema_contract: Mapping[str, str]
 
     @property
     def connect_command(self) -> str:
@@ -88,10 +93,12 @@ PARSERS: dict[str, Parser] = {
     "start_date": values.day,
     "modified_overlap": values.whole(0, 30 * 86_400),
     "daily_reserve": values.whole(0, 1_000_000),
+    "breaker_limit": values.whole(1, 9),
     "max_workers": values.whole(1, 64),
     "timeout": values.whole(1, 3_600),
     "deletes": values.deletes,
     "compare_every": values.whole(0, 3_660),
+    "schema_contract": values.contracts,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -99,10 +106,12 @@ DEFAULTS: dict[str, Any] = {
     "plain_tokens": False,
     "modified_overlap": 300,
     "daily_reserve": 0,
+    "breaker_limit": 5,
     "max_workers": 16,
     "timeout": 120,
     "deletes": "hard",
     "compare_every": 7,
+    "schema_contract": {},
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})

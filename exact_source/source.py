@@ -6,7 +6,8 @@ Calling ``exact_online()`` touches neither network nor secrets; both wait for th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,21 +15,34 @@ import dlt
 import httpx
 from dlt.extract import DltSource
 
-from exact_source import catalogue, resources, tables
+from exact_source import catalogue, ledger, resources, tables
 from exact_source.auth import Authorizer
 from exact_source.catalogue import Entity, FeedKind
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
+from exact_source.columns import Decimals
 from exact_source.connections import Connection
 from exact_source.cursors import Window
-from exact_source.errors import ConfigurationError, ExactError, Forbidden, UnknownName, Unreadable
+from exact_source.errors import (
+    ConfigurationError,
+    DayQuotaSpent,
+    EndpointBlocked,
+    ExactError,
+    Forbidden,
+    UnknownName,
+    Unreadable,
+)
 from exact_source.events import Listener, ignore
 from exact_source.extraction import Extraction
 from exact_source.jobs import Options, Session
+from exact_source.ledger import Ledger, StoreBook, Terms
 from exact_source.mirror import Mirror
 from exact_source.odata import path_and_query
-from exact_source.settings import load_settings
-from exact_source.tables import Decimals, Row
+from exact_source.rejections import RejectedRow
+from exact_source.run_lock import RunLock
+from exact_source.settings import Settings, load_settings
+from exact_source.store import Store
+from exact_source.tables import Row
 from exact_source.tokens import TokenStore
 
 DIVISIONS = catalogue.endpoint("system/Divisions")
@@ -155,24 +169,53 @@ def check(chosen: Iterable[Entity], options: Options) -> None:
 
 
 def open_session(connection: str, around: Surroundings, divisions: Sequence[int] | None) -> Session:
-    """Opens the connection and asks which divisions there are: one call, or one per 60 divisions."""
+    """Opens the connection and asks which divisions there are: one call, or one per 60 divisions.
+
+    No other run reads these divisions of this connection until the session's client is closed; Busy when one does.
+    """
     settings = load_settings(connection, divisions=divisions, **around.overrides)
-    store = TokenStore.from_settings(settings)
-    tokens = Authorizer(settings, store, around.clock, around.transport)
-    tokens.access_token()
-    client = Client(
-        settings.base_url,
-        tokens,
-        around.clock,
-        transport=around.transport,
-        listener=around.listener,
-        max_calls=around.max_calls,
+    contracts = _contracts(settings.schema_contract)
+    with ExitStack() as stack:
+        store = TokenStore.from_settings(settings)
+        stack.callback(store.close)
+        tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
+        tokens.access_token()
+        known = store.read(connection)
+        shared = Store(settings.token_store, ledger.metadata, swift=True)
+        stack.callback(shared.close)
+        client = Client(
+            settings.base_url,
+            tokens,
+            around.clock,
+            transport=around.transport,
+            listener=around.listener,
+            max_calls=around.max_calls,
+            ledger=Ledger(StoreBook(shared), _terms(settings, known)),
+            timeout=settings.timeout,
+        )
+        stack.callback(client.close)
+        lock = stack.enter_context(RunLock(shared, connection, around.clock.now()))
+        session = replace(_session(settings, client, lock, _known_divisions(known)), contracts=contracts)
+        client.owns(stack.pop_all())
+        return session
+
+
+def _terms(settings: Settings, known: Connection | None) -> Terms:
+    identity = known.identity if known else None
+    return Terms(
+        app=ledger.app_name(settings.base_url, settings.client_id),
+        user=(identity.user_id if identity else None) or settings.connection,
         daily_reserve=settings.daily_reserve,
-        timeout=settings.timeout,
+        breaker_limit=settings.breaker_limit,
     )
+
+
+def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[int]) -> Session:
     wanted = settings.divisions or ()
-    home, listing = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
+    lock.take(wanted or known)
+    home, listing, rejected = _listing(client, [*wanted, *known])
     codes, absent = _divisions(listing, wanted)
+    lock.take(codes)
     overlap = timedelta(seconds=settings.modified_overlap)
     return Session(
         client,
@@ -185,7 +228,12 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
         max_workers=settings.max_workers,
         deletes=settings.deletes,
         compare_every=settings.compare_every,
+        rejected=tuple(rejected),
     )
+
+
+def _contracts(given: Mapping[str, str]) -> dict[str, str]:
+    return {name if name == "*" else _entity(name).name: mode for name, mode in given.items()}
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:
@@ -197,13 +245,13 @@ def _known_divisions(connection: Connection | None) -> list[int]:
     return current + [division.code for division in identity.divisions]
 
 
-def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row]]:
+def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row], list[RejectedRow]]:
     """The division list, asked through the first division that lets us: a list needs a division in its URL (§10)."""
     refusal: ExactError | None = None
     for code in dict.fromkeys(candidates or [_current_division(client)]):
         try:
-            return code, _all_divisions(client, code)
-        except Forbidden as error:
+            return code, *_all_divisions(client, code)
+        except (Forbidden, DayQuotaSpent, EndpointBlocked) as error:
             refusal = error
     raise refusal or UnknownName("no division is known to ask Exact through; set divisions")
 
@@ -212,20 +260,23 @@ def _current_division(client: Client) -> int:
     """A door to the division list when none is known; never a choice of what to read (§10)."""
     link = path_and_query(ME.path, division=0, select=[ME.key[0], "CurrentDivision"])
     page, _ = client.get(link, lambda body: tables.read_page(ME, body), division=None)
-    if not page.rows or page.rows[0].CurrentDivision is None:
+    if not page.everything or page.everything[0].CurrentDivision is None:
         raise Unreadable("Exact did not say which division the user works in; set divisions")
-    return int(page.rows[0].CurrentDivision)
+    return int(page.everything[0].CurrentDivision)
 
 
-def _all_divisions(client: Client, code: int) -> list[Row]:
+def _all_divisions(client: Client, code: int) -> tuple[list[Row], list[RejectedRow]]:
+    """Every division with a code, and those of them whose row has a value that does not fit."""
     select = [member.name for member in DIVISIONS.fields]
     link: str | None = path_and_query(DIVISIONS.path, division=code, select=select)
     rows: list[Row] = []
+    rejected: list[RejectedRow] = []
     while link:
         page, _ = client.get(link, lambda body: tables.read_page(DIVISIONS, body), division=code)
-        rows += page.rows
+        rows += [row for row in page.everything if row.Code is not None]
+        rejected += page.rejected
         link = page.next_link
-    return rows
+    return rows, rejected
 
 
 def _divisions(listing: list[Row], wanted: Sequence[int]) -> tuple[tuple[int, ...], dict[int, ExactError]]:

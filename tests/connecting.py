@@ -64,16 +64,18 @@ class Bench:
     folder: Path
     clock: Any = field(default_factory=ManualClock)
 
-    def settings(self, **overrides: object) -> Settings:
-        given: dict[str, object] = {
+    def settings_given(self) -> dict[str, object]:
+        """What leads to the server and the store of this bench."""
+        return {
             "base_url": self.exact.base_url,
             "client_id": self.exact.client_id,
             "client_secret": self.exact.client_secret,
             "redirect_uri": self.exact.redirect_uri,
             "token_store": f"sqlite:///{self.folder / 'tokens.db'}",
-            "encryption_key": KEY,
         }
-        return load_settings("default", **{**given, **overrides})
+
+    def settings(self, **overrides: object) -> Settings:
+        return load_settings("default", **{**self.settings_given(), "encryption_key": KEY, **overrides})
 
     def store(self, **overrides: object) -> TokenStore:
         return TokenStore.from_settings(self.settings(**overrides))

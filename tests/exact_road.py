@@ -20,9 +20,10 @@ from exact_source import odata
 from exact_source.catalogue import Endpoint, FeedKind, entity
 from exact_source.client import Client
 from exact_source.clock import ManualClock
-from exact_source.cursors import Bookmark, Window, plan_for
+from exact_source.cursors import Bookmark, Window, plan_for, standing
 from exact_source.errors import ExactError
 from exact_source.reading import Portion, Reading, Share
+from exact_source.rejections import RejectedRow
 from exact_source.tables import share_of
 from strict_exact import Division, StrictExact, Table
 
@@ -119,6 +120,7 @@ class Store:
     bookmark: Bookmark | None = None
     rows: dict[Any, Any] = field(default_factory=dict)
     taken: int = 0
+    rejected: list[RejectedRow] = field(default_factory=list)
 
     def share(self) -> Share:
         found = entity(self.name)
@@ -129,7 +131,7 @@ class Store:
             window=self.window,
             has_sync=found.feeds[0].kind == "sync",
         )
-        return Share(found, plan, self.bookmark)
+        return Share(found, plan, standing(self.bookmark, plan), stored=self.bookmark)
 
     def read(self, client: Client, division: int = DIVISION) -> None:
         """One run of this entity alone. What was taken before an error stays."""
@@ -140,6 +142,7 @@ class Store:
         # The kept state has been through JSON, as in dlt.
         if portion.bookmark is not None:
             self.bookmark = Bookmark.from_state(portion.bookmark.to_state())
+        self.rejected += portion.rejected
         for row in share_of(portion.rows, portion.share.plan.feed.share):
             self.taken += 1
             key = tuple(getattr(row, name) for name in portion.share.entity.key)

@@ -76,10 +76,6 @@ class Road:
         target = Target(database=str(self.folder / f"{database}.duckdb"))
         return run(Order(divisions=[D], entities=names, target=target), around)
 
-    @property
-    def is_loaded(self) -> bool:
-        return (self.folder / "mirror.duckdb").exists()
-
     def count(self, name: str) -> int:
         """Rows in the books."""
         return self.sandbox.records.count(D, FAMILIES[name])

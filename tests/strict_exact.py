@@ -470,6 +470,20 @@ class StrictExact:
                 told = {"EntityKey": key, "EntityType": table.entity_type, "DeletedBy": USER, "Division": division}
                 self.upsert("sync/Deleted", division, {**told, "ID": str(uuid4()), "DeletedDate": self._local()})
 
+    def renumber(self, division: int, start: int) -> None:
+        """Make the row versions of a division anew, as a move to another database does [6.1]."""
+        with self._lock:
+            self._version = start
+            for (_, code), rows in self._rows.items():
+                for row in sorted((row for row in rows if "Timestamp" in row), key=lambda row: row["Timestamp"]):
+                    if code == division:
+                        row["Timestamp"] = self._next_version()
+
+    def clear(self, path: str, division: int) -> None:
+        """Forget all rows of a table, without a trace."""
+        with self._lock:
+            self._place(path, division)[1].clear()
+
     # what the server keeps
 
     def _local(self) -> datetime:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from exact_road import DIVISION, Road, Store, guid, read_until_done, road, table
-from exact_source.catalogue import endpoint
+from exact_source.catalogue import endpoint, entity
 from exact_source.clock import ManualClock
 from exact_source.cursors import Bookmark, Window
 from exact_source.errors import (
@@ -23,6 +25,9 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Event, RequestDone
+from exact_source.odata import wall_clock
+from exact_source.reading import Reading
+from exact_source.tables import share_of
 from strict_exact import Canned, Table
 
 BANKS = endpoint("cashflow/Banks")
@@ -225,6 +230,27 @@ def test_what_changed_before_an_interrupted_reading_goes_on_is_not_lost() -> Non
         assert way.server.violations == []
 
 
+def test_an_interrupted_reading_remembers_its_page_and_its_beginning() -> None:
+    with road([banks(300)]) as way:
+        known = Bookmark("single", "modified", modified="2020-01-01T00:00:00.000", deletes=5, swept="2026-03-01")
+        store = Store("banks", bookmark=known)
+        with pytest.raises(CallBudgetSpent):
+            store.read(way.client(max_calls=2))
+        assert store.bookmark is not None
+        assert store.bookmark.resume is not None
+        assert "skiptoken" in store.bookmark.resume
+        assert store.bookmark == replace(
+            known,
+            resume=store.bookmark.resume,
+            highest=LONG_AGO.isoformat(),
+            began=wall_clock(way.clock.now()).isoformat(),
+        )
+        store.read(way.client())
+        assert store.bookmark == replace(known, modified=_iso(LONG_AGO))
+        assert store.taken == 300
+        assert way.server.violations == []
+
+
 def test_a_page_link_that_exact_forgot_is_replaced_by_the_question_itself() -> None:
     with road([banks(200)]) as way:
         store = Store("banks")
@@ -301,7 +327,7 @@ def test_a_page_cut_short_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<html>", "{}", '{"d": 5}', '{"d": [{"ID": 5}]}', b"\xff\xfe\x00", '{"d": [null]}']
+    "body", ["", "<html>", "{}", '{"d": 5}', '{"d": [{"ID": 5}', b"\xff\xfe\x00", '{"d": [5, {"Name": "\\ud8"}]}']
 )
 def test_an_answer_that_stays_unreadable_is_told_and_keeps_the_bookmark(body: str | bytes) -> None:
     with road([banks(130)]) as way:
@@ -478,11 +504,37 @@ def test_a_start_date_is_placed_in_a_stream_that_can_tell_and_ignored_in_one_tha
         assert way.server.violations == []
 
 
-def test_a_sync_row_without_a_row_version_is_refused() -> None:
+def test_a_sync_row_without_a_row_version_is_set_apart_and_moves_no_bookmark() -> None:
     with road([serials(1)]) as way:
-        way.server.fail_next(3, "SerialBatchNumbers", Canned(200, json.dumps({"d": [{"ID": guid(1)}]})))
-        with pytest.raises(Unreadable, match="Timestamp"):
-            Store("serial_batch_numbers").read(way.client())
+        rows = [{"ID": guid(1), "Timestamp": "7"}, {"ID": guid(2)}]
+        way.server.fail_next(1, "SerialBatchNumbers", Canned(200, json.dumps({"d": rows})))
+        store = Store("serial_batch_numbers")
+        store.read(way.client())
+        assert (store.values("ID"), [one.row.ID for one in store.rejected]) == ([guid(1)], [guid(2)])
+        assert store.bookmark is not None
+        assert store.bookmark.rowversion == 7
+
+
+def test_a_rejected_row_counts_for_the_bookmark_as_far_as_it_can_be_read() -> None:
+    with road([serials(0)]) as way:
+        rows = [{"ID": guid(1), "Timestamp": "7"}, {"ID": 5, "Timestamp": "9"}, {"ID": guid(3), "Timestamp": "x"}]
+        way.server.fail_next(1, "SerialBatchNumbers", Canned(200, json.dumps({"d": rows})))
+        store = Store("serial_batch_numbers")
+        store.read(way.client())
+        assert (store.taken, [one.field for one in store.rejected]) == (1, ["ID", "Timestamp"])
+        assert store.bookmark is not None
+        assert store.bookmark.rowversion == 9
+
+
+def test_a_modified_that_is_no_date_moves_no_bookmark() -> None:
+    with road([banks(0)]) as way:
+        rows = [{"ID": guid(1), "Modified": "/Date(1700000000003)/"}, {"ID": guid(2), "Modified": "soon"}, {"ID": 3}]
+        way.server.fail_next(1, "cashflow/Banks", Canned(200, json.dumps({"d": rows})))
+        store = Store("banks")
+        store.read(way.client())
+        assert (store.taken, len(store.rejected)) == (2, 1)
+        assert store.bookmark is not None
+        assert store.bookmark.modified == "2023-11-14T22:13:20.003"
 
 
 def test_a_stream_out_of_order_is_stored_only_at_its_end() -> None:
@@ -502,7 +554,68 @@ def test_a_stream_out_of_order_is_stored_only_at_its_end() -> None:
         way.server.fail_next(1, path, rows([9, 5], link))
         way.server.fail_next(1, path, rows([7]))
         store.read(way.client())
-        assert (len(store.rows), store.bookmark) == (3, Bookmark("sync", "rowversion", rowversion=9))
+        found = Bookmark("sync", "rowversion", rowversion=9, moved_on="2026-03-02")
+        assert (len(store.rows), store.bookmark) == (3, found)
+
+
+def _reading(way: Road, store: Store) -> Reading:
+    return Reading(way.client(), DIVISION, [store.share()], store.batch_rows)
+
+
+@pytest.mark.parametrize(("name", "count"), [("banks", 130), ("serial_batch_numbers", 2100), ("banks", 0)])
+def test_the_keys_of_everything_that_exists_come_without_any_other_member(name: str, count: int) -> None:
+    with road([banks(count), serials(count)]) as way:
+        store = Store(name)
+        store.read(way.client())
+        asked = len(way.server.requests)
+        pages = list(_reading(way, store).key_pages())
+        assert sorted(row.ID for page in pages for row in page.rows) == sorted(guid(at) for at in range(count))
+        question = parse_qs(urlsplit(way.server.requests[asked].target).query)
+        assert question["$select"][0].split(",") == list(dict.fromkeys([*store.share().plan.feed.endpoint.key, "ID"]))
+        assert question.get("$filter", ["Timestamp gt 0L"]) == ["Timestamp gt 0L"]
+        assert way.server.violations == []
+
+
+def test_the_keys_of_a_mixed_stream_come_with_the_member_that_tells_its_parts_apart() -> None:
+    rows = [{"ID": guid(at), "InvoiceID": guid(9000 + at // 3), "LineNumber": at % 3} for at in range(30)]
+    with road([table(endpoint("sync/SalesInvoice/SalesInvoices"), rows)]) as way:
+        store = Store("sales_invoices")
+        (page,) = _reading(way, store).key_pages()
+        headers = share_of(page.rows, store.share().plan.feed.share)
+        assert sorted(row.ID for row in headers) == sorted(guid(at) for at in range(0, 30, 3))
+        assert way.server.violations == []
+
+
+def test_keys_are_asked_with_a_filter_where_exact_demands_one() -> None:
+    found = endpoint("crm/Accounts")
+    with road([table(found, [{"ID": guid(1), "Modified": LONG_AGO}], mandatory_filter=True)]) as way:
+        (page,) = _reading(way, Store("accounts", kind="single")).key_pages()
+        assert [row.ID for row in page.rows] == [guid(1)]
+        assert way.server.violations == []
+
+
+def test_row_versions_that_were_made_anew_are_noticed() -> None:
+    with road([serials(10)]) as way:
+        store = Store("serial_batch_numbers")
+        store.read(way.client())
+        assert not _reading(way, store).is_set_back()
+        assert store.bookmark is not None
+        store.bookmark = replace(store.bookmark, rowversion=(store.bookmark.rowversion or 0) + 1)
+        assert _reading(way, store).is_set_back()
+        assert way.server.violations == []
+
+
+def test_a_snapshot_has_no_bookmark_until_its_last_page() -> None:
+    found = entity("gl_transaction_types").feed().endpoint
+    rows = [{found.key[0]: at, "Description": f"type {at}"} for at in range(150)]
+    with road([table(found, rows, key=found.key)]) as way:
+        store = Store("gl_transaction_types")
+        with pytest.raises(CallBudgetSpent):
+            store.read(way.client(max_calls=2))
+        assert store.bookmark is None
+        taken = [(len(one.rows), one.bookmark) for one in _reading(way, store).portions()]
+        assert taken == [(60, None), (60, None), (30, Bookmark("single", "snapshot"))]
+        assert way.server.violations == []
 
 
 def test_an_endpoint_that_does_not_exist_is_said_to_be_missing() -> None:

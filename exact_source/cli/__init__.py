@@ -17,6 +17,7 @@ COMMANDS = {
     "connect": "Give consent for a connection and store its token.",
     "divisions": "List the divisions of a connection.",
     "entities": "List what can be read.",
+    "plan": "Tell what a run would cost, before it starts.",
     "run": "Read Exact Online and load it into a database.",
     "status": "Tell how connections and their last runs stand, without asking Exact.",
     "sandbox": "Serve a make-believe Exact Online on this machine.",
@@ -78,7 +79,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     """Exact Online into a warehouse.
 
     Exit codes: 0 done, 1 unexpected, 2 configuration, 3 reconnect, 4 try again later, 5 paused on a quota, 6 refused by
-    Exact, 7 unreadable answer, 130 interrupted.
+    Exact, 7 unreadable answer, 8 drift found, 130 interrupted.
     """
     ctx.meta["debug"] = debug
     for stream in (sys.stdout, sys.stderr):

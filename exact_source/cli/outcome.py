@@ -12,6 +12,7 @@ import click
 from exact_source.cli import printing
 from exact_source.cli.failures import masked
 from exact_source.jobs import Outcome
+from exact_source.rejection_log import TABLE as REJECTED
 from exact_source.runs import Report, Target
 
 WORST_FIRST = ("failed", "suspect", "paused", "succeeded")
@@ -24,6 +25,7 @@ class _Total:
 
     feeds: dict[str, None] = field(default_factory=dict)
     rows: int = 0
+    rejected: int = 0
     deleted: int = 0
     calls: int = 0
     statuses: set[str] = field(default_factory=set)
@@ -37,14 +39,10 @@ def print_report(report: Report, target: Target, took: timedelta) -> None:
     """Table and totals on stdout, what went wrong on stderr."""
     totals = _totals(report)
     if totals:
-        printing.print_table(
-            ("entity", "feed", "rows", "deleted", "calls", "status"),
-            (
-                [name, ", ".join(total.feeds), total.rows, total.deleted, total.calls, total.status]
-                for name, total in totals.items()
-            ),
-        )
+        printing.print_table(*_table(totals, has_rejected=report.rejected > 0))
         click.echo()
+    for line in _rejections(report.outcomes, target):
+        printing.note(line)
     for line in _troubles(report.outcomes):
         printing.note(line)
     for line in report.warnings:
@@ -54,12 +52,36 @@ def print_report(report: Report, target: Target, took: timedelta) -> None:
     click.echo(printing.plain(_summary(report, target, took)))
 
 
+def _table(totals: dict[str, _Total], *, has_rejected: bool) -> tuple[Sequence[str], list[list[object]]]:
+    """Headings and cells; a column for rejected rows only when there are any."""
+    headings = ["entity", "feed", "rows", *(["rejected"] if has_rejected else []), "deleted", "calls", "status"]
+    rows: list[list[object]] = []
+    for name, total in totals.items():
+        rejected = [total.rejected] if has_rejected else []
+        feeds = ", ".join(total.feeds)
+        rows.append([name, feeds, total.rows, *rejected, total.deleted, total.calls, total.status])
+    return headings, rows
+
+
+def _rejections(outcomes: Iterable[Outcome], target: Target) -> Iterable[str]:
+    """Where the rows that did not fit are, and how they get to their tables after all."""
+    rejected = {outcome.entity: outcome.rejected for outcome in outcomes if outcome.rejected}
+    count = sum(outcome.rejected for outcome in outcomes)
+    if count:
+        yield (
+            f"warning: {printing.counted(count, 'row')} of {_named(list(rejected))} did not fit and "
+            f"{'is' if count == 1 else 'are'} kept in {target.dataset}.{REJECTED}, with field and reason; mend the "
+            "values in Exact and run again, or with a newer exact-source run --full-refresh"
+        )
+
+
 def _totals(report: Report) -> dict[str, _Total]:
     totals: defaultdict[str, _Total] = defaultdict(_Total)
     for outcome in report.outcomes:
         total = totals[outcome.entity]
         total.feeds[outcome.feed] = None
         total.rows += outcome.rows
+        total.rejected += outcome.rejected
         total.deleted += report.deleted.get((outcome.entity, outcome.division), 0)
         total.calls += outcome.calls
         total.statuses.add(outcome.status)
