@@ -192,7 +192,7 @@ def test_a_member_that_vanished_is_left_out(road: Road) -> None:
 
 
 def test_a_member_that_vanishes_between_two_pages_is_told(road: Road) -> None:
-    road.sandbox.fail_next(fault=Fault.MEMBER_VANISHED, path=SYNC, skip=1, endpoint=CLASSES, member="TaxonomyNamespace")
+    road.sandbox.fail_next(fault=Fault.MEMBER_VANISHED, path=SYNC, skip=1, endpoint=CLASSES, member="Nillable")
     report = road.run()
     assert (report.status, said(report)) == ("failed", {"BadQuery"})
     assert after_mending(road) == {}
