@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -69,6 +70,13 @@ class Visitor:
             found += d if isinstance(d, list) else d["results"]
             url = None if isinstance(d, list) else d.get("__next")
         return found
+
+    def add_accounts(self, count: int, division: int = 100001) -> None:
+        """Accounts besides the three that bare books have, with scattered keys."""
+        rows = [
+            {"ID": str(UUID(int=number * 7919 << 64 | number)), "Name": f"Account {number}"} for number in range(count)
+        ]
+        self.sandbox.records.insert(division, "crm/Accounts", rows)
 
     def error(self, path: str, division: int = 100001) -> tuple[int, str]:
         answer = self.get(path, division)

@@ -274,9 +274,10 @@ def test_row_versions_are_large_and_have_gaps(inside: Visitor) -> None:
 
 def invoice(inside: Visitor, number: int = 1) -> str:
     key = guid(number << 64)
-    inside.sandbox.records.insert(D, "salesinvoice/SalesInvoices", [{"InvoiceID": key, "InvoiceNumber": number}])
     lines = [{"ID": guid((number << 64) + n), "InvoiceID": key, "LineNumber": n} for n in (1, 2)]
-    inside.sandbox.records.insert(D, "salesinvoice/SalesInvoiceLines", lines)
+    with inside.sandbox.records.in_transaction():
+        inside.sandbox.records.insert(D, "salesinvoice/SalesInvoices", [{"InvoiceID": key, "InvoiceNumber": number}])
+        inside.sandbox.records.insert(D, "salesinvoice/SalesInvoiceLines", lines)
     return key
 
 
@@ -286,6 +287,26 @@ def test_header_and_lines_stand_in_one_stream(inside: Visitor) -> None:
     rows = stream(inside, "SalesInvoice/SalesInvoices", since)
     assert [(row["LineNumber"], row["InvoiceID"]) for row in rows] == [(0, key), (1, key), (2, key)]
     assert rows[0]["ID"] == key
+
+
+def test_a_line_added_later_moves_its_header(inside: Visitor) -> None:
+    key = invoice(inside)
+    since = latest(inside, "SalesInvoice/SalesInvoices")
+    inside.sandbox.records.insert(
+        D, "salesinvoice/SalesInvoiceLines", [{"ID": guid(77), "InvoiceID": key, "LineNumber": 3}]
+    )
+    assert {row["LineNumber"] for row in stream(inside, "SalesInvoice/SalesInvoices", since)} == {0, 3}
+
+
+def test_a_line_added_to_an_entry_moves_its_line_0(inside: Visitor) -> None:
+    entry = guid(9 << 64)
+    family = "financialtransaction/TransactionLines"
+    inside.sandbox.records.insert(
+        D, family, [{"ID": guid((9 << 64) + n), "EntryID": entry, "LineNumber": n} for n in (0, 1)]
+    )
+    since = latest(inside, "Financial/TransactionLines")
+    inside.sandbox.records.insert(D, family, [{"ID": guid((9 << 64) + 2), "EntryID": entry, "LineNumber": 2}])
+    assert {row["LineNumber"] for row in stream(inside, "Financial/TransactionLines", since)} == {0, 2}
 
 
 def test_changing_a_line_moves_its_header(inside: Visitor) -> None:

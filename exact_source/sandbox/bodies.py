@@ -17,6 +17,7 @@ from exact_source.sandbox.amsterdam import from_milliseconds, sql_precision, to_
 from exact_source.sandbox.families import Family, family
 
 _GUID_LENGTH = 16
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 Key = str | int | tuple[str | int, ...]
 
 _encode = msgspec.json.Encoder().encode
@@ -30,9 +31,10 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def guid_bytes(text: str) -> bytes:
     """A guid such that comparing bytes gives SQL Server's order of ``uniqueidentifier`` (§4.6)."""
-    read = bytes.fromhex(text.replace("-", ""))
-    if len(read) != _GUID_LENGTH:
+    plain = text.replace("-", "")
+    if len(plain) != 2 * _GUID_LENGTH or not _HEXADECIMAL.issuperset(plain):
         raise ValueError(f"not a guid: {text!r}")
+    read = bytes.fromhex(plain)
     return read[10:16] + read[8:10] + read[7:5:-1] + read[5:3:-1] + read[3::-1]
 
 

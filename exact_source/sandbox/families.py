@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from exact_source.catalogue import Endpoint, Field, endpoint, readable_paths, snake_case
+from exact_source.catalogue import Endpoint, Field, endpoint, entity, readable_paths, snake_case
 from exact_source.catalogue.entity_types import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
 
 TIMESTAMP = "Timestamp"
@@ -198,3 +198,19 @@ def family_paths() -> tuple[str, ...]:
     """Every family behind a readable endpoint, in the order of the catalogue."""
     names = [source.family for path in readable_paths() for source in sources(path)]
     return tuple(dict.fromkeys(names))
+
+
+def families_of(name: str) -> tuple[str, ...]:
+    """The families behind an entity (``sales_invoices``) or a path (``crm/Accounts``). KeyError when there are none."""
+    try:
+        feeds = sorted(entity(name).feeds, key=lambda feed: feed.kind != "single")
+    except KeyError:
+        return tuple(family(source.family).path for source in sources(name))
+    return tuple(dict.fromkeys(source.family for feed in feeds for source in sources(feed.endpoint.path)))
+
+
+def known_as(end: Endpoint) -> Iterator[str]:
+    """The names that mean an endpoint: its own path, and those of its families, which mean its twins as well."""
+    yield short(end.path)
+    for source in sources(end.path):
+        yield source.family

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
 
 from exact_source.catalogue import Endpoint, endpoint, readable_paths
 from exact_source.sandbox.queries import type_name
@@ -13,10 +13,10 @@ _EDMX = "http://schemas.microsoft.com/ado/2007/06/edmx"
 _METADATA = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
 
 
-@cache
-def describe(service: str) -> bytes | None:
+def describe(service: str, drifted: Callable[[Endpoint], Endpoint]) -> bytes | None:
     """The CSDL of the single endpoints of a service (an empty name: all of them), or None when there is none."""
-    ends = [end for end in map(endpoint, readable_paths()) if end.kind == "single" and service in ("", end.service)]
+    found = [end for end in map(endpoint, readable_paths()) if end.kind == "single" and service in ("", end.service)]
+    ends = [drifted(end) for end in found]
     if not ends:
         return None
     kinds = {type_name(end).rpartition(".")[2]: end for end in ends}

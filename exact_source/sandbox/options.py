@@ -14,6 +14,7 @@ class Options:
     refresh_threshold: int = 570
     refresh_lifetime_days: int = 30
     code_lifetime: int = 180
+    token_calls: int = 200
     rotation: bool = True
     early_refresh_consumes: bool = False
     minutely_limit: int = 60

@@ -13,7 +13,7 @@ from exact_source.sandbox.bodies import decode, guid_bytes, sort_bytes
 from exact_source.sandbox.families import TIMESTAMP, Relation, Source, family, sources
 from exact_source.sandbox.filter_functions import fold
 from exact_source.sandbox.filters import Comparison
-from exact_source.sandbox.literals import literal_text
+from exact_source.sandbox.literals import literal_text, read_literals
 from exact_source.sandbox.messages import bad_query
 from exact_source.sandbox.queries import Query, position_members
 from exact_source.sandbox.records import DELETED, DIVISIONS, Records
@@ -56,6 +56,14 @@ class Pages:
         pages_on = size and (query.top is None or query.top > size) and next(rows, None) is not None
         token = self._token(place, query, taken[-1]) if pages_on else None
         return Page([body for _, body in taken], token, self.count(place, query) if query.wants_count else None)
+
+    def neighbours(self, place: Place, query: Query, size: int) -> list[Stored]:
+        """A row of this page and one beyond it; none when the page is the last."""
+        page = self.page(place, query, size)
+        if page.token is None:
+            return []
+        beyond = replace(query, skiptoken=tuple(read_literals(page.token)), skip=0)
+        return [next(self._after(place, asked))[0] for asked in (query, beyond)]
 
     def count(self, place: Place, query: Query) -> int:
         """How many rows answer the question, on all pages together."""

@@ -30,7 +30,7 @@ class Verdict:
 
 
 class Quotas:
-    """The quota of every app and division."""
+    """The quota of every app and division. Counts are forgotten when the process ends."""
 
     def __init__(self, minutely: int, daily: int) -> None:
         self._limits = (minutely, daily)
@@ -56,6 +56,14 @@ class Quotas:
         """Pretend that somebody else used this much of the day."""
         with self._lock:
             self._current(client_id, division, now).in_day += calls
+
+    def spent_headers(self, now: datetime, *, is_daily: bool) -> Headers:
+        """The headers of a 429 that somebody else's calls brought about."""
+        minute = now.astimezone(UTC).replace(second=0, microsecond=0)
+        minutely, daily = self._limits
+        if is_daily:
+            return _headers(_DAY, daily, 0, _next_day(minute.replace(hour=0, minute=0)))
+        return _headers(_MINUTE, minutely, 0, _next_minute(minute))
 
     def forget(self) -> None:
         with self._lock:
@@ -97,17 +105,26 @@ class _Trouble:
 
 
 class Velocity:
-    """Too many client errors on one endpoint within an hour block it for an hour, longer on repetition (§3.4)."""
+    """Client errors per app, user, division and endpoint. Forgotten when the process ends.
+
+    Too many client errors on one endpoint within an hour block it for an hour, longer on repetition (§3.4).
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._troubles: defaultdict[tuple[object, ...], _Trouble] = defaultdict(_Trouble)
+        self._blocked: dict[tuple[object, ...], datetime] = {}
         self._lock = threading.Lock()
 
     def is_blocked(self, key: tuple[object, ...], now: datetime) -> bool:
         with self._lock:
-            until = self._troubles[key].blocked_until
-            return until is not None and now < until
+            ends = (self._troubles[key].blocked_until, self._blocked.get(key[-2:]))
+            return any(until is not None and now < until for until in ends)
+
+    def block(self, division: int, path: str, now: datetime) -> None:
+        """Block an endpoint for an hour, for everybody, as if there had been too many errors."""
+        with self._lock:
+            self._blocked[division, path.lower()] = now + _HOUR
 
     def note(self, key: tuple[object, ...], status: int, now: datetime) -> None:
         """Remember an answer; only 400, 401, 403 and 404 count."""
@@ -124,3 +141,4 @@ class Velocity:
     def forget(self) -> None:
         with self._lock:
             self._troubles.clear()
+            self._blocked.clear()

@@ -12,6 +12,7 @@ from exact_source.catalogue import Endpoint, endpoint
 from exact_source.clock import Clock
 from exact_source.sandbox import atom, computed
 from exact_source.sandbox.computed import User
+from exact_source.sandbox.drift import Drift
 from exact_source.sandbox.families import Relation, family, relations, sources, sync_endpoint
 from exact_source.sandbox.messages import JSON, Refusal, Reply, Request, bad_query
 from exact_source.sandbox.options import Options
@@ -46,15 +47,25 @@ class Visit:
     target: Target
 
 
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What is read from: the books, who may see what of them, and how they drifted from the reference."""
+
+    records: Records
+    rights: Rights
+    drift: Drift
+
+
 class Reading:
     """Answers GET requests from the books."""
 
-    def __init__(self, records: Records, clock: Clock, options: Options, rights: Rights, user: User) -> None:
-        self._records = records
-        self._pages = Pages(records)
-        self._clock = clock
+    def __init__(self, shelf: Shelf, clock: Clock, options: Options, user: User) -> None:
+        self._records = shelf.records
+        self._pages = Pages(shelf.records)
+        self._rights = shelf.rights
+        self._drift = shelf.drift
+        self.clock = clock
         self._options = options
-        self._rights = rights
         self._user = user
         self.current_division = 0
 
@@ -69,9 +80,9 @@ class Reading:
             return self._computed(visit, endpoint("read/sync/Sync/SyncTimestamp"), rows)
         if target.path.lower() == _USER_HAS_RIGHTS:
             return self._user_has_rights(visit)
-        end = target.endpoint
-        if end is None:
+        if target.endpoint is None:
             raise Refusal(404, NOT_FOUND.format(name=target.path.rpartition("/")[2]))
+        end = self._drift.drifted(target.endpoint)
         if visit.request.method != "GET" or "GET" not in end.verbs:
             raise Refusal(405, f"Method {visit.request.method} is not allowed.")
         place = self._place(visit, end)
@@ -87,10 +98,22 @@ class Reading:
         chosen = [row for row in allowed if row["Code"] == self.current_division] or allowed
         if not chosen:
             raise Refusal(403, "Forbidden", headers=(("Reason", "NoDivisionAccess"),))
-        row = computed.me(self._user, chosen[0], self._clock.now())
+        row = computed.me(self._user, chosen[0], self.clock.now())
         end = endpoint("current/Me")
         query = read_query(visit.request.query, end)
         return self._list(visit, end, query, Page([row]), as_array=is_bare_array(query, 60))
+
+    def move_rows(self, visit: Visit) -> bool:
+        """Update a row of this page and one of a later page, as somebody at work might. False when there is none."""
+        target, end = visit.target, visit.target.endpoint
+        if end is None or target.key is not None or target.tail:
+            return False
+        place = self._place(visit, end)
+        found = self._pages.neighbours(place, read_query(visit.request.query, end), self._page_size(end))
+        with self._records.in_transaction():
+            for stored in found:
+                self._records.rework(target.division, stored)
+        return bool(found)
 
     # collections and rows
 
@@ -184,7 +207,9 @@ class Reading:
             )
         if not self._rights.has_right(end, visit.target.division):
             return replace(place, visible=lambda _row: False)
-        return place
+        added = self._drift.added(end)
+        adjust = (lambda row: row.update(added)) if added else None
+        return replace(place, adjust=adjust, visible=self._drift.visible(end, visit.target.division))
 
     def _is_visible(self, session: Session, row: Body) -> bool:
         code = row["Code"]
@@ -221,7 +246,7 @@ class Reading:
         return self._options.page_size_bulk if end.page_size > 60 else self._options.page_size_single
 
     def _stamp(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _relation(end: Endpoint, collection: str) -> Relation | None:

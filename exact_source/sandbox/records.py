@@ -40,6 +40,7 @@ class Records:
         self._storage = storage
         self._clock = clock
         self._families: dict[str, int] = {}
+        self._new_headers: tuple[int, set[tuple[int, str, object]]] = (0, set())
 
     def in_transaction(self) -> AbstractContextManager[None]:
         """Everything inside is written together, which also makes loading fast."""
@@ -88,7 +89,7 @@ class Records:
         return [int(row["Code"]) for row in self.rows(0, DIVISIONS)]
 
     def highest_rowversion(self, division: int) -> int:
-        return int(self._storage.setting(self._counter(division)) or FIRST_ROWVERSION)
+        return int(self._storage.setting(self._counter(division)) or self._first(division))
 
     def forget_numbers(self) -> None:
         """Read the numbers of families again: the store beneath was replaced."""
@@ -104,9 +105,9 @@ class Records:
             while chunk := list(islice(remaining, _CHUNK)):
                 defaults = self._defaults(shape, division)
                 versions = self._rowversions(division, len(chunk))
-                bodies = (
+                bodies = [
                     _complete(shape, shape.plain(row), defaults, v) for row, v in zip(chunk, versions, strict=True)
-                )
+                ]
                 self._storage.write_many(
                     _INSERT,
                     (
@@ -114,6 +115,7 @@ class Records:
                         for body, v in zip(bodies, versions, strict=True)
                     ),
                 )
+                self._move_headers(division, shape, bodies)
                 total += len(chunk)
         return total
 
@@ -149,12 +151,24 @@ class Records:
         with self.in_transaction():
             self._bump(division, [self._required(division, family, key)])
 
-    def move_division(self, division: int) -> None:
+    def rework(self, division: int, stored: Stored) -> None:
+        """Update a record found by a walk without changing what it says: a new row version, Modified now."""
+        found = self._storage.read("select path from family where id = ?", (stored.family,))
+        path, body = str(found[0][0]), decode(stored.body)
+        values = tuple(body[member.name] for member in codec(path).family.key)
+        self.update(division, path, values, {})
+
+    def regenerate(self, division: int, direction: str = "lower") -> None:
+        """Make every row version of a division anew, below or above those there were; no date tells (§6.1)."""
+        with self.in_transaction():
+            moves = int(self._home(division).partition(" ")[0]) + 1
+            self._storage.keep(f"database:{division}", f"{moves} {direction}")
+            self._renumber(division)
+
+    def move_division(self, division: int, direction: str = "lower") -> None:
         """Another database: every row version of the division is made anew and DivisionMoveDate is set (§6.1)."""
         with self.in_transaction():
-            home = int(self._storage.setting(f"database:{division}") or 0) + 1
-            self._storage.keep(f"database:{division}", str(home))
-            self._renumber(division)
+            self.regenerate(division, direction)
             self.update(0, DIVISIONS, division, {"DivisionMoveDate": wall_clock(self._clock.now())})
 
     def link_hr(self, division: int) -> None:
@@ -163,10 +177,13 @@ class Records:
             self._renumber(division)
             self.update(0, DIVISIONS, division, {"DivisionHRLinkUnlinkDate": wall_clock(self._clock.now())})
 
-    def prune_deleted(self) -> None:
+    def prune_deleted(self, older_than: timedelta = RETENTION, division: int | None = None) -> None:
         """Drop what the log of deletions no longer keeps."""
-        horizon = to_milliseconds(wall_clock(self._clock.now() - RETENTION))
-        self._storage.write("delete from record where family = ? and modified < ?", (self.number(DELETED), horizon))
+        horizon = to_milliseconds(wall_clock(self._clock.now() - older_than))
+        self._storage.write(
+            "delete from record where family = ?1 and modified <= ?2 and division = coalesce(?3, division)",
+            (self.number(DELETED), horizon, division),
+        )
 
     # inside
 
@@ -189,15 +206,23 @@ class Records:
             values["Division"] = division
         return {name: value for name, value in values.items() if shape.family.has(name)}
 
+    def _home(self, division: int) -> str:
+        """The database a division is in: how often it moved, and in which direction the last time."""
+        return self._storage.setting(f"database:{division}") or "0"
+
     def _counter(self, division: int) -> str:
-        home = self._storage.setting(f"database:{division}") or "0"
-        return f"rowversion:{home}"
+        return f"rowversion:{self._home(division)}"
+
+    def _first(self, division: int) -> int:
+        moves, _, direction = self._home(division).partition(" ")
+        if direction == "higher":
+            return FIRST_ROWVERSION * (int(moves) + 1)
+        return MOVED_ROWVERSION // int(moves) if moves != "0" else FIRST_ROWVERSION
 
     def _rowversions(self, division: int, count: int) -> list[int]:
         """The next row versions of the division's database: growing, shared by all its divisions, with gaps."""
         counter = self._counter(division)
-        start = MOVED_ROWVERSION if counter != "rowversion:0" else FIRST_ROWVERSION
-        last = int(self._storage.setting(counter) or start)
+        last = int(self._storage.setting(counter) or self._first(division))
         versions = list(accumulate(islice(cycle(_STEPS), count), initial=last))[1:]
         self._storage.keep(counter, str(versions[-1] if versions else last))
         return versions
@@ -234,13 +259,34 @@ class Records:
             for relation in owned_lines(family):
                 self._bump(division, self._owned(division, relation.lines, body[relation.member]))
         elif family == LEDGER and body.get("EntryID"):
-            siblings = [row for row in self._owned(division, LEDGER, body["EntryID"]) if row.sort != stored.sort]
-            if body.get("LineNumber") != 0:
-                siblings = [row for row in siblings if decode(row.body).get("LineNumber") == 0]
-            self._bump(division, siblings)
+            is_header = body.get("LineNumber") == 0
+            find = self._owned if is_header else self._headers
+            self._bump(division, [row for row in find(division, LEDGER, body["EntryID"]) if row.sort != stored.sort])
         elif owner and owner.header in MIXED_HEADERS and body.get(owner.member):
-            header = self._find(division, owner.header, sort_bytes(codec(owner.header).family.key, body[owner.member]))
-            self._bump(division, [header] if header else [])
+            self._bump(division, self._headers(division, owner.header, body[owner.member]))
+
+    def _move_headers(self, division: int, shape: Codec, rows: list[dict[str, Any]]) -> None:
+        """New lines of a mixed stream move their header, unless it was written in the same transaction (§6.3)."""
+        owner, path = shape.family.owner, shape.family.path
+        if self._new_headers[0] != self._storage.transactions:
+            self._new_headers = (self._storage.transactions, set())
+        new = self._new_headers[1]
+        if path in MIXED_HEADERS:
+            new.update((division, path, row[shape.family.key[0].name]) for row in rows)
+        elif owner and (path == LEDGER or owner.header in MIXED_HEADERS):
+            header = path if path == LEDGER else owner.header
+            new.update((division, path, row.get(owner.member)) for row in rows if row.get("LineNumber") == 0)
+            keys = sorted({row[owner.member] for row in rows if row.get(owner.member)})
+            old = [key for key in keys if (division, header, key) not in new]
+            self._bump(division, [stored for key in old for stored in self._headers(division, header, key)])
+
+    def _headers(self, division: int, family: str, key: str) -> list[Stored]:
+        """The row that is the header of an entry, an invoice or an order, if there is one."""
+        if family == LEDGER:
+            rows = self._owned(division, LEDGER, key)
+            return [row for row in rows if decode(row.body).get("LineNumber") == 0]
+        found = self._find(division, family, sort_bytes(codec(family).family.key, key))
+        return [found] if found else []
 
     def _remove_owned(self, division: int, family: str, key: Key, deleted_by: str) -> None:
         for relation in owned_lines(family):

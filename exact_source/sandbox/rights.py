@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from exact_source.catalogue import Endpoint
-from exact_source.sandbox.families import short, sources
+from exact_source.sandbox.families import known_as, short
 from exact_source.sandbox.messages import Refusal
 from exact_source.sandbox.storage import Storage
 
@@ -43,6 +43,14 @@ class Rights:
         """Give a user right back."""
         self._remove("endpoints", [endpoint, division])
 
+    def withdraw_module(self, name: str, division: int = EVERYWHERE, status: int = 403) -> None:
+        """Take a module from the licence: a path or a whole service (``salesorder``) answers 403 or 404."""
+        self._add("modules", [name.lower(), division, status])
+
+    def restore_module(self, name: str, division: int = EVERYWHERE, status: int = 403) -> None:
+        """Give a module back."""
+        self._remove("modules", [name.lower(), division, status])
+
     def withdraw_scope(self, scope: str) -> None:
         """Take a scope such as ``organization.administration`` from the app: 403."""
         self._add("scopes", scope)
@@ -66,7 +74,7 @@ class Rights:
 
     def has_right(self, endpoint: Endpoint, division: int) -> bool:
         withdrawn = self._kept("endpoints")
-        return not any([name, place] in withdrawn for name in _names(endpoint) for place in (EVERYWHERE, division))
+        return not any([name, place] in withdrawn for name in known_as(endpoint) for place in (EVERYWHERE, division))
 
     def includes(self, division: int) -> bool:
         return division not in self._kept("divisions")
@@ -81,8 +89,16 @@ class Rights:
         if needed and len(missing) == len(needed):
             raise Refusal(403, APP_SCOPE.format(scope=missing[0]))
 
-    def _kept(self, kind: str) -> list[object]:
-        kept: list[object] = json.loads(self._storage.setting(f"{_SETTING}:{kind}") or "[]")
+    def check_module(self, endpoint: Endpoint, division: int) -> None:
+        """403 or 404 for what the licence does not hold (§12.18)."""
+        names = {endpoint.service, *(name.lower() for name in known_as(endpoint))}
+        for name, place, status in self._kept("modules"):
+            if name in names and place in (EVERYWHERE, division):
+                text = "Forbidden" if status == 403 else f"Resource not found for the segment '{endpoint.resource}'."
+                raise Refusal(int(status), text)
+
+    def _kept(self, kind: str) -> list[Any]:
+        kept: list[Any] = json.loads(self._storage.setting(f"{_SETTING}:{kind}") or "[]")
         return kept
 
     def _add(self, kind: str, value: object) -> None:
@@ -90,9 +106,3 @@ class Rights:
 
     def _remove(self, kind: str, value: object) -> None:
         self._storage.keep(f"{_SETTING}:{kind}", json.dumps([kept for kept in self._kept(kind) if kept != value]))
-
-
-def _names(endpoint: Endpoint) -> Iterator[str]:
-    yield short(endpoint.path)
-    for source in sources(endpoint.path):
-        yield source.family

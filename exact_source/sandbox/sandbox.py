@@ -2,74 +2,43 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from datetime import datetime, time, timedelta
+from datetime import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from exact_source.clock import Clock, ManualClock
-from exact_source.sandbox import company, generic
+from exact_source.sandbox import company
 from exact_source.sandbox.authorization import Authorization
 from exact_source.sandbox.bodies import Key
 from exact_source.sandbox.computed import User
-from exact_source.sandbox.faults import NIGHT, Fault, Faults, Scheduled
+from exact_source.sandbox.control import Control
+from exact_source.sandbox.drift import Drift
+from exact_source.sandbox.families import families_of
+from exact_source.sandbox.faults import Fault, Scheduled, detailed
+from exact_source.sandbox.founding import Founding
 from exact_source.sandbox.messages import RecordedRequest, Request
 from exact_source.sandbox.options import Options
 from exact_source.sandbox.quotas import Quotas, Velocity
-from exact_source.sandbox.reading import Reading
+from exact_source.sandbox.reading import Reading, Shelf
 from exact_source.sandbox.records import DIVISIONS, Records
 from exact_source.sandbox.rights import Rights
-from exact_source.sandbox.server import Address, serving
-from exact_source.sandbox.service import Gates, Service
+from exact_source.sandbox.schedule import Schedule
+from exact_source.sandbox.server import Address, Door, serving
+from exact_source.sandbox.service import Gates, Service, Trouble
+from exact_source.sandbox.shifted_clock import ShiftedClock
 from exact_source.sandbox.storage import Storage
 from exact_source.sandbox.tokens import App, Tokens
 from exact_source.sandbox.transport import SandboxTransport
+from exact_source.sandbox.upheavals import Upheavals, World
 
-BARE = "bare"
 CLIENT_ID = "5f1c0f3e-6f0b-4c0e-9a53-2d1e7c9b8a40"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105
 REDIRECT_URI = "http://127.0.0.1:8765/callback"
-_OFFSET = "clock offset"
-_FOUNDED = "founded"
-# Founding a company takes seconds; sandboxes on a manual clock share what was founded once.
-_KEPT = frozenset({BARE, "small"})
-_TEMPLATES: dict[tuple[str, int, datetime], Storage] = {}
-_TEMPLATES_LOCK = threading.Lock()
 _USER_ID = "6d0c7f7a-58a7-4a3f-8f0e-3f5f3f1b7c21"
-
-
-class ShiftedClock:
-    """A clock with an offset that is kept in the store, so that a sandbox on real time can be moved forward."""
-
-    def __init__(self, beneath: Clock, storage: Storage) -> None:
-        self._beneath = beneath
-        self._storage = storage
-        self._offset = timedelta(seconds=float(storage.setting(_OFFSET) or 0))
-
-    @property
-    def is_manual(self) -> bool:
-        return isinstance(self._beneath, ManualClock)
-
-    def now(self) -> datetime:
-        return self._beneath.now() + self._offset
-
-    def sleep(self, seconds: float) -> None:
-        self._beneath.sleep(seconds)
-
-    def advance(self, *, days: float = 0, minutes: float = 0, seconds: float = 0) -> None:
-        """Move forward: a manual clock itself, any other by the offset."""
-        if isinstance(self._beneath, ManualClock):
-            self._beneath.advance(days=days, minutes=minutes, seconds=seconds)
-            return
-        self._offset += timedelta(days=days, minutes=minutes, seconds=seconds)
-        self.remember()
-
-    def remember(self) -> None:
-        """Write the offset into the store."""
-        self._storage.keep(_OFFSET, str(self._offset.total_seconds()))
 
 
 class Sandbox:
@@ -89,20 +58,35 @@ class Sandbox:
         options: Options | None = None,
     ) -> None:
         self.options = options or Options()
-        self._scale, self._seed = scale, seed
+        self._seed = seed
         self._storage = Storage(path)
         self.clock = ShiftedClock(clock or ManualClock(), self._storage)
         self.records = Records(self._storage, self.clock)
         self.rights = Rights(self._storage)
+        self._founding = Founding(scale, seed, self._storage, self.records, self.clock)
         self._tokens = Tokens(self._storage, self.clock, self.options)
-        self._faults = Faults(nightly=self.options.nightly_window)
         self._quotas = Quotas(self.options.minutely_limit, self.options.daily_limit)
         self._velocity = Velocity(self.options.error_limit)
-        self._reading = Reading(self.records, self.clock, self.options, self.rights, User(_USER_ID))
+        self._schedule = Schedule(nightly=self.options.nightly_window)
+        drift = Drift()
+        self._upheavals = Upheavals(
+            World(
+                records=self.records,
+                rights=self.rights,
+                tokens=self._tokens,
+                clock=self.clock,
+                velocity=self._velocity,
+                drift=drift,
+                schedule=self._schedule,
+                work=self.business_day,
+            )
+        )
+        shelf = Shelf(self.records, self.rights, drift)
+        self._reading = Reading(shelf, self.clock, self.options, User(_USER_ID))
         self._authorization = Authorization(self._tokens, self.options, _USER_ID, self._divisions)
         self._authorization.unticked = frozenset({company.NOT_CONSENTED})
-        gates = Gates(self._tokens, self.rights, self._quotas, self._velocity, self._faults)
-        self._service = Service(self.clock, gates, self._authorization, self._reading)
+        gates = Gates(self._tokens, self.rights, self._quotas, self._velocity, drift)
+        self._service = Service(gates, self._authorization, self._reading, Trouble(self._schedule, self._upheavals))
         self._open()
 
     # doors
@@ -112,8 +96,8 @@ class Sandbox:
         return SandboxTransport(self._service, self.clock)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[Address]:
-        """``with sandbox.serve() as served: … served.url``."""
-        return serving(self._service, self.clock, host, port)
+        """``with sandbox.serve() as served: … served.url``; ``/_sandbox/`` is its control door, see ``control``."""
+        return serving(Door(self._service, self.clock, Control(self)), host, port)
 
     # what a user does
 
@@ -155,19 +139,28 @@ class Sandbox:
         with self.records.in_transaction():
             return company.business_day(self.records, self.clock, self._seed)
 
-    # changes and trouble
+    # changes
 
-    def touch(self, division: int, family: str, key: Key) -> None:
-        """Give a record a new row version without changing it."""
-        self.records.touch(division, family, key)
+    def touch(self, division: int, name: str, key: Key) -> None:
+        """Give a record of an entity or path a new row version without changing it."""
+        self.records.touch(division, self._family(division, name, key), key)
 
-    def move_division(self, code: int) -> None:
+    def delete(self, division: int, name: str, key: Key) -> None:
+        """Delete a record of an entity or path, and the lines it owns. KeyError when there is none.
+
+        The log of deletions gets one line per row, with its EntityType and the key of its stream (§6.5).
+        """
+        self.records.delete(division, self._family(division, name, key), key)
+
+    def move_division(self, code: int, direction: str = "lower") -> None:
         """Move a division to another database: all its row versions change, and DivisionMoveDate."""
-        self.records.move_division(code)
+        self.records.move_division(code, direction)
 
     def link_hr(self, code: int) -> None:
         """Link a division to Exact HR: all its row versions change, and DivisionHRLinkUnlinkDate."""
         self.records.link_hr(code)
+
+    # trouble
 
     def fail_next(
         self,
@@ -176,24 +169,42 @@ class Sandbox:
         *,
         path: str = "",
         skip: int = 0,
-        seconds: float = 0.0,
+        **details: Any,
     ) -> None:
-        """Let the next requests go wrong: those whose path contains ``path``, after letting ``skip`` of them pass."""
-        self._faults.add(Scheduled(fault, path, times=times, skip=skip, seconds=seconds))
+        """Let the next requests go wrong: those whose path contains ``path``, after letting ``skip`` of them pass.
 
-    def fail_every(
-        self, every: int, fault: Fault = Fault.SERVER_ERROR, *, path: str = "", seconds: float = 0.0
-    ) -> None:
-        """Let each n-th request go wrong, until ``heal``."""
-        self._faults.add(Scheduled(fault, path, skip=every - 1, every=every, seconds=seconds))
+        ``details`` are those of the fault: ``seconds`` of ``latency``, ``member`` of ``misfit`` (see ``faults.KINDS``).
+        """
+        self.misbehave(Scheduled(fault, path, times=times, skip=skip, details=detailed(fault, details)))
+
+    def fail_every(self, every: int, fault: Fault = Fault.SERVER_ERROR, *, path: str = "", **details: Any) -> None:
+        """Let each n-th request go wrong, until ``heal``; with 1 all of them."""
+        self.misbehave(Scheduled(fault, path, skip=every - 1, every=every, details=detailed(fault, details)))
+
+    def cause(self, fault: Fault, **details: Any) -> None:
+        """Let an event happen now, such as ``division_moved``; ValueError for faults that need a request."""
+        scheduled = Scheduled(fault, details=detailed(fault, details))
+        if scheduled.effect != "event" or fault is Fault.ROWS_MOVE:
+            raise ValueError(f"{fault.value} strikes a request: use fail_next")
+        self._check(scheduled)
+        self._upheavals.strike(scheduled)
+
+    def misbehave(self, scheduled: Scheduled) -> None:
+        """Put a fault on the schedule, as ``fail_next`` and scripts do."""
+        self._check(scheduled)
+        if scheduled.fault is Fault.NIGHTLY_WINDOW and scheduled.since is None:
+            self._upheavals.strike(scheduled)
+        else:
+            self._schedule.add(scheduled)
 
     def close_daily(self, start: time, end: time) -> None:
         """Maintenance between two Amsterdam times, every day until ``heal``."""
-        self._faults.add_window(start, end)
+        self._schedule.add_window(start, end)
 
     def heal(self) -> None:
-        """Nothing goes wrong any more."""
-        self._faults.forget()
+        """Nothing goes wrong any more: rights and modules that faults took are given back, endpoints are whole."""
+        self._schedule.forget()
+        self._upheavals.heal()
 
     def spend_quota(self, division: int, calls: int) -> None:
         """Pretend that other users of the app made this many calls today."""
@@ -217,12 +228,11 @@ class Sandbox:
 
     def reset(self) -> None:
         """Fresh books, founded now; no consent, no scheduled faults, nothing counted. Time does not go back."""
+        self._upheavals.heal()
         self._storage.empty()
-        self._faults.forget()
-        if self.options.nightly_window:
-            self._faults.add_window(*NIGHT)
+        self._schedule.restart()
         self._quotas.forget()
-        self._velocity.forget()
+        self._tokens.forget_calls()
         self._service.forget_requests()
         self._open()
 
@@ -232,36 +242,25 @@ class Sandbox:
     # inside
 
     def _open(self) -> None:
-        if self._storage.setting(_FOUNDED) is None:
-            self._found()
+        self._founding.ensure()
         self.clock.remember()
         self.records.forget_numbers()
         self._tokens.register(App(self.client_id, self.client_secret, self.redirect_uri))
         chosen = self._storage.setting("current division")
         self._reading.current_division = int(chosen) if chosen else self._main_division()
 
-    def _found(self) -> None:
-        with _TEMPLATES_LOCK:
-            self.records.forget_numbers()
-            name = (self._scale, self._seed, self.clock.now())
-            template = _TEMPLATES.get(name)
-            if template is not None:
-                template.copy_to(self._storage)
-                return
-            self._fill()
-            if self.clock.is_manual and self._scale in _KEPT:
-                _TEMPLATES[name] = Storage()
-                self._storage.copy_to(_TEMPLATES[name])
+    def _check(self, scheduled: Scheduled) -> None:
+        division = scheduled.details.division
+        if division is not None and division not in self.divisions:
+            raise ValueError(f"there is no division {division}; there are {', '.join(map(str, self.divisions))}")
 
-    def _fill(self) -> None:
-        """Found the books in portions; a store whose founding broke off is founded again from nothing."""
-        self._storage.empty()
-        if self._scale == BARE:
-            self.records.insert(0, DIVISIONS, generic.bare_divisions())
-        else:
-            company.found(self.records, self.clock, self._scale, self._seed)
-        generic.fill(self.records, self.clock, self._seed)
-        self._storage.keep(_FOUNDED, self.clock.now().isoformat())
+    def _family(self, division: int, name: str, key: Key) -> str:
+        """The family behind an entity or path that has this record."""
+        families = families_of(name)
+        found = next((family for family in families if self.records.get(division, family, key) is not None), None)
+        if found is None:
+            raise KeyError(f"{name} of division {division} has no {key}")
+        return found
 
     def _main_division(self) -> int:
         rows = self._divisions()

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from exact_source.clock import Clock
+from exact_source.sandbox.control import PATH, Control
 from exact_source.sandbox.messages import Reply, Request
 from exact_source.sandbox.service import Service
 
@@ -27,14 +28,22 @@ class Address:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What stands behind the socket: the service, its clock, and who may give it orders."""
+
+    service: Service
+    clock: Clock
+    control: Control
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], service: Service, clock: Clock) -> None:
+    def __init__(self, address: tuple[str, int], door: Door) -> None:
         super().__init__(address, _Handler)
-        self.service = service
-        self.clock = clock
+        self.door = door
 
     def shutdown_request(self, request: Any) -> None:
         """A connection that was reset is already closed."""
@@ -62,8 +71,12 @@ class _Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(size),
         )
-        reply = self.server.service.handle(request)
-        self.server.clock.sleep(reply.delay)
+        door = self.server.door
+        if request.path.startswith(PATH):
+            self._send(door.control.answer(request, self.client_address[0]))
+            return
+        reply = door.service.handle(request)
+        door.clock.sleep(reply.delay)
         if reply.breakage == "reset":
             self._reset()
         else:
@@ -74,10 +87,12 @@ class _Handler(BaseHTTPRequestHandler):
     def date_time_string(self, timestamp: float | None = None) -> str:
         """``Date`` tells the sandbox's time, as the rate headers do."""
         del timestamp
-        return format_datetime(self.server.clock.now(), usegmt=True)
+        return format_datetime(self.server.door.clock.now(), usegmt=True)
 
     def _send(self, reply: Reply) -> None:
-        self.send_response(reply.status, reply.reason or None)
+        # Not send_response: its Date would be the machine's, not the sandbox's.
+        self.send_response_only(reply.status, reply.reason or None)
+        self.send_header("Server", self.version_string())
         for name, value in reply.headers:
             self.send_header(name, value)
         if reply.status != HTTPStatus.NO_CONTENT:
@@ -103,9 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(service: Service, clock: Clock, host: str, port: int) -> Iterator[Address]:
+def serving(door: Door, host: str, port: int) -> Iterator[Address]:
     """Serve until the block ends. Port 0 takes a free one."""
-    server = _Server((host, port), service, clock)
+    server = _Server((host, port), door)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from urllib.parse import urlsplit
 
-from exact_source.clock import Clock
 from exact_source.sandbox import atom, metadata
 from exact_source.sandbox.authorization import Authorization
-from exact_source.sandbox.faults import Faults, instead, spoiled
+from exact_source.sandbox.drift import Drift
+from exact_source.sandbox.faults import Fault, Scheduled
 from exact_source.sandbox.messages import HTML, JSON, RecordedRequest, Refusal, Reply, Request, bad_query
 from exact_source.sandbox.quotas import Quotas, Velocity
 from exact_source.sandbox.reading import Reading, Visit
 from exact_source.sandbox.rendering import render_error
 from exact_source.sandbox.rights import DIVISION_SCOPE, Rights
+from exact_source.sandbox.schedule import Schedule
+from exact_source.sandbox.spoiling import instead, spoiled
 from exact_source.sandbox.targets import METADATA, Target, read_target
 from exact_source.sandbox.tokens import Session, Tokens, unauthenticated
+from exact_source.sandbox.upheavals import Upheavals
 
 _URL_LIMIT = 6000
 _LOG = 100_000
@@ -35,14 +39,23 @@ class Gates:
     rights: Rights
     quotas: Quotas
     velocity: Velocity
-    faults: Faults
+    drift: Drift
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong: when, and how the world changes."""
+
+    schedule: Schedule
+    upheavals: Upheavals
 
 
 class Service:
     """One Exact Online. Thread-safe."""
 
-    def __init__(self, clock: Clock, gates: Gates, authorization: Authorization, reading: Reading) -> None:
-        self._clock = clock
+    def __init__(self, gates: Gates, authorization: Authorization, reading: Reading, trouble: Trouble) -> None:
+        self._clock = reading.clock
+        self._trouble = trouble
         self._gates = gates
         self._authorization = authorization
         self._reading = reading
@@ -51,14 +64,30 @@ class Service:
 
     def handle(self, request: Request) -> Reply:
         """Answer one request; faults that were asked for strike here."""
+        struck = self._trouble.schedule.striking(request.path, self._clock.now())
+        for scheduled in struck:
+            if scheduled.effect == "event":
+                self._trouble.upheavals.strike(scheduled, request)
         now = self._clock.now()
-        scheduled = self._gates.faults.next_for(request.path, now)
-        reply = instead(scheduled) if scheduled else None
-        if reply is None:
-            reply = self._answered(request)
-            reply = spoiled(scheduled, reply) if scheduled else reply
+        replacing = next((scheduled for scheduled in struck if scheduled.effect == "answer"), None)
+        reply = instead(replacing, request, now, self._gates.quotas) if replacing else self._answered(request)
+        for scheduled in struck:
+            if scheduled.fault is Fault.ROWS_MOVE:
+                self._move_rows(scheduled, request)
+            elif scheduled.effect in ("page", "delivery"):
+                reply = spoiled(scheduled, request, reply)
         self._record(request, reply, now)
-        return reply
+        return replace(reply, headers=(*reply.headers, ("Date", format_datetime(now.astimezone(UTC), usegmt=True))))
+
+    def _move_rows(self, scheduled: Scheduled, request: Request) -> None:
+        """Between this page and the next one; when there is no next page, the fault waits for another."""
+        try:
+            session = self._gates.tokens.session(request)
+            has_moved = self._reading.move_rows(Visit(request, session, read_target(request.path)))
+        except Refusal:
+            has_moved = False
+        if not has_moved:
+            self._trouble.schedule.put_back(scheduled)
 
     def requests(self) -> list[RecordedRequest]:
         """What was asked so far, oldest first."""
@@ -128,10 +157,17 @@ class Service:
         rights.check_user()
         self._check_division(visit.session, target.division)
         if target.tail == METADATA:
-            return _described(target.path)
+            return self._described(target.path)
         if target.endpoint is not None:
             rights.check_scope(target.endpoint)
+            rights.check_module(target.endpoint, target.division)
         return self._reading.answer(visit)
+
+    def _described(self, service: str) -> Reply:
+        text = metadata.describe(service.lower(), self._gates.drift.drifted)
+        if text is None:
+            raise Refusal(404, "Resource not found.")
+        return Reply(200, text, (("Content-Type", metadata.CONTENT_TYPE),))
 
     def _check_division(self, session: Session, division: int) -> None:
         found = self._reading.division(division)
@@ -147,13 +183,6 @@ class Service:
 def _check_alive(session: Session) -> None:
     if session.is_expired:
         raise unauthenticated("access token expired")
-
-
-def _described(service: str) -> Reply:
-    text = metadata.describe(service.lower())
-    if text is None:
-        raise Refusal(404, "Resource not found.")
-    return Reply(200, text, (("Content-Type", metadata.CONTENT_TYPE),))
 
 
 def wants_json(request: Request) -> bool:

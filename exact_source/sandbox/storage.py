@@ -57,12 +57,13 @@ _PRAGMAS = ("journal_mode = wal", "synchronous = off", "temp_store = memory", "c
 
 
 class Storage:
-    """Rows in, rows out; safe to share between threads."""
+    """Rows in, rows out; safe to share between threads. ``transactions`` counts those that were begun."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._lock = threading.RLock()
         self._depth = 0
+        self.transactions = 0
         for pragma in _PRAGMAS:
             self._connection.execute(f"pragma {pragma}")
         self._connection.executescript(_SCHEMA)
@@ -86,6 +87,7 @@ class Storage:
         with self._lock:
             if self._depth == 0:
                 self._connection.execute("begin")
+                self.transactions += 1
             self._depth += 1
             try:
                 yield

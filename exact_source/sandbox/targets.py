@@ -45,6 +45,16 @@ def find_endpoint(path: str) -> Endpoint | None:
     return endpoint(found) if found else None
 
 
+def is_known(name: str) -> bool:
+    """Whether this is a path without division, or a service such as ``salesorder``."""
+    return find_endpoint(name) is not None or name.lower() in _services()
+
+
+@cache
+def _services() -> frozenset[str]:
+    return frozenset(endpoint(path).service for path in paths())
+
+
 def read_target(path: str) -> Target:
     """Read a decoded path. A 404 when it is no address of the service."""
     match = _DATA.fullmatch(path)

@@ -7,9 +7,10 @@ import hashlib
 import json
 import re
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -67,13 +68,17 @@ class _TokenError(Exception):
 
 
 class Tokens:
-    """Apps, consents and the tokens that came of them; kept in the store."""
+    """Apps, consents and the tokens that came of them; kept in the store, but for the number of calls today."""
 
     def __init__(self, storage: Storage, clock: Clock, options: Options) -> None:
         self._storage = storage
         self._clock = clock
         self._options = options
         self.issued: list[str] = []
+        self._calls: Counter[tuple[str, str, date]] = Counter()
+
+    def forget_calls(self) -> None:
+        self._calls.clear()
 
     # apps and consent
 
@@ -104,17 +109,40 @@ class Tokens:
             self._storage.write("update consent set ended = 1")
             self._storage.write("delete from access")
 
+    def forget_access(self) -> None:
+        """Every access token becomes invalid; the refresh tokens stay good."""
+        self._storage.write("delete from access")
+
     # the token endpoint
 
     def answer(self, request: Request) -> Reply:
         """``POST /api/oauth2/token``."""
         with self._storage.transaction():
+            form = _with_basic(request)
+            if self._is_beyond_quota(form):
+                return Reply(429, headers=(("Cache-Control", "no-store"),))  # assumed 2026-11-21: no body, as for data
             try:
-                granted = self._grant(_with_basic(request))
+                granted = self._grant(form)
             except _TokenError as refusal:
                 reason = (("Reason", refusal.reason),) if refusal.reason else ()
                 return Reply(refusal.status, msgspec.json.encode(refusal.answer), _JSON + reason)
         return Reply(200, msgspec.json.encode(granted), _JSON)
+
+    def _is_beyond_quota(self, form: Mapping[str, str]) -> bool:
+        """Count a call of an app on behalf of a user; calls that name nobody we know are not counted (§2.3)."""
+        rows = self._storage.read(
+            "select user_id from code where code = ?1 union select user_id from consent where refresh_token = ?2 "
+            "union select c.user_id from spent s join consent c on c.id = s.consent where s.refresh_token = ?2",
+            (form.get("code", ""), form.get("refresh_token", "")),
+        )
+        if not rows:
+            return False
+        day = self._clock.now().astimezone(UTC).date()
+        caller = (form.get("client_id", "").strip("{}").lower(), str(rows[0][0]), day)
+        if self._calls[caller] >= self._options.token_calls:
+            return True
+        self._calls[caller] += 1
+        return False
 
     def _grant(self, form: Mapping[str, str]) -> dict[str, str]:
         app = self.app(form.get("client_id", ""))
