@@ -17,6 +17,7 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from exact_source import packages
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import StageReached
@@ -165,6 +166,7 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
     """Finishes what a former run left half loaded, then extracts and loads anew."""
     around.listener(StageReached("restore"))
     pipeline.sync_destination()
+    packages.settle(pipeline)
     if pipeline.has_pending_data:
         pipeline.normalize()
         pipeline.load()

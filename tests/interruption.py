@@ -31,7 +31,7 @@ ATTACHMENTS, TERMS = "sync/Documents/DocumentAttachments", "sync/Cashflow/Paymen
 COST_UNITS, UNITS = "hrm/Costunits", "logistics/Units"
 TEXT = {ATTACHMENTS: "FileName", TERMS: "Description", COST_UNITS: "Description", UNITS: "Description"}
 # Of each kind of feed one: row versions, a stream that two entities share, Modified, a snapshot, and the deletions.
-ENTITIES = ("document_attachments", "payments", "receivables", "cost_units", "units", "deleted_records")
+ENTITIES = ("document_attachments", "payments", "receivables", "cost_units", "units", "deleted_records", "divisions")
 # Deletes that the connector must follow: a snapshot's, and those that sync/Deleted tells.
 FOLLOWED = (UNITS,)
 MANY = 10**9

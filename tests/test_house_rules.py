@@ -18,7 +18,7 @@ ORDER = """
     errors events clock catalogue odata limits responses retries tables cursors
     setting_values settings secrets_at_rest token_lock connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    client reading jobs extraction mirror deletions resources source runs run_history sandbox cli __main__
+    client reading jobs extraction mirror deletions resources source packages runs run_history sandbox cli __main__
 """.split()
 KNOWLEDGE = "errors events catalogue odata limits responses retries tables cursors".split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from random import Random
 
@@ -59,8 +60,8 @@ class Killer:
     def __init__(self, bench: Bench, seed: str) -> None:
         self.bench, self.chance = bench, Random(seed)
         self.struck: Counter[str] = Counter()
+        finished(bench.mirror("measured").load())
         self.measured = finished(bench.mirror("measured").load())
-        print(self.measured.events,self.measured.seconds)
 
     def chain(self, number: int) -> None:
         self.bench.desk.connect()
@@ -105,3 +106,24 @@ def test_a_run_killed_anywhere_is_made_good_by_the_next_one(
         print(f"\n{struck.total()} runs killed (seed {SEED}): {dict(struck)}; every mirror equals a clean load")
     assert struck.total() == KILLS
     assert set(struck) == set(STAGES)
+
+
+def told(ended: Ended, code: int) -> str:
+    """What a run that failed told on stderr: words, never a traceback."""
+    assert ended.code == code, ended
+    assert "Traceback" not in ended.stdout + ended.stderr
+    return ended.stderr
+
+
+def test_a_full_disk_loses_nothing(one: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    chance, mirror = Random(SEED), one.mirror("full")
+    finished(mirror.load())
+    largest = mirror.path.stat().st_size
+    ended: Counter[tuple[int, str]] = Counter()
+    for _ in range(15):
+        one.books.change()
+        found = mirror.load(limits=Limits(file_size=int(2 ** chance.uniform(8, log2(largest)))))
+        print(found.code, found.stage, found.stdout[-300:], found.stderr)
+        ended[found.code, found.stage] += 1
+    print(ended)
+    mirror.equals_a_clean_load()
