@@ -166,6 +166,11 @@ class Commands:
         self._clock.sleep(after - (self._clock.now() - self._began).total_seconds())
         os.kill(self._pid, number)
 
+    def reaches(self, stage: str) -> None:
+        """Returns as soon as the process is seen at this stage, or past it."""
+        while NOTES.unpack(self._page.read_bytes())[0] < STAGES.index(stage):
+            self._clock.sleep(0.005)
+
     def wait(self) -> Ended:
         code = self._asked({"wait": self._pid})["code"]
         home = self.desk.home

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +15,18 @@ from dataclasses import dataclass
 from math import log2
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from command_line import Desk
-from interruption import Books, Commands, Ended, Limits, Mirror, books, finished
+from interruption import ATTACHMENTS, UNITS, Books, Commands, Ended, Limits, Mirror, books, finished
 from zygote import STAGES
 
 KILLS = int(os.environ.get("EXACT_KILLS", "200"))
 SEED = os.environ.get("EXACT_SEED", "2026")
+DISKS_FILLED = 12
+PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 LANES, CHAIN = 2, 20  # processes at a time; kills in a row before a run may finish
 
 
@@ -115,15 +121,102 @@ def told(ended: Ended, code: int) -> str:
     return ended.stderr
 
 
-def test_a_full_disk_loses_nothing(one: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_loses_nothing(one: Bench) -> None:
     chance, mirror = Random(SEED), one.mirror("full")
     finished(mirror.load())
     largest = mirror.path.stat().st_size
-    ended: Counter[tuple[int, str]] = Counter()
-    for _ in range(15):
+    steps: Counter[str] = Counter()
+    for _ in range(DISKS_FILLED):
         one.books.change()
-        found = mirror.load(limits=Limits(file_size=int(2 ** chance.uniform(8, log2(largest)))))
-        print(found.code, found.stage, found.stdout[-300:], found.stderr)
-        ended[found.code, found.stage] += 1
-    print(ended)
+        ended = mirror.load(limits=Limits(file_size=int(2 ** chance.uniform(8, log2(largest)))))
+        assert ended.code == 0 or "File too large" in told(ended, 4)
+        steps.update(re.findall(r"failed in step (\w+)", ended.stderr))
+    assert {"extract", "load"} <= set(steps)
+    mirror.equals_a_clean_load()
+
+
+READER = "import duckdb, sys; held = duckdb.connect(sys.argv[1], read_only=True); print('held', flush=True); input()"
+
+
+def test_a_database_that_a_reader_has_locked_is_told_and_made_good(one: Bench) -> None:
+    mirror = one.mirror("read")
+    finished(mirror.load())
+    one.books.change()
+    with subprocess.Popen([sys.executable, "-c", READER, str(mirror.path)], **PIPES) as reader:
+        assert reader.stdout.readline() == "held\n"
+        assert f"PID {reader.pid}" in told(mirror.load(), 4)
+        one.books.change()
+        assert f"PID {reader.pid}" in told(mirror.load(), 4)
+        reader.communicate("")
+    mirror.equals_a_clean_load()
+
+
+def test_a_database_locked_while_the_run_reads_is_made_good(one: Bench) -> None:
+    mirror = one.mirror("read")
+    finished(mirror.load())
+    one.books.change()
+    one.books.exact.fail_next(1, UNITS, "slow")
+    mirror.start()
+    one.commands.reaches("extract")
+    with subprocess.Popen([sys.executable, "-c", READER, str(mirror.path)], **PIPES) as reader:
+        assert reader.stdout.readline() == "held\n"
+        assert f"PID {reader.pid}" in told(one.commands.wait(), 4)
+        reader.communicate("")
+    mirror.equals_a_clean_load()
+
+
+def test_a_destination_that_goes_away_during_a_run_is_made_good(one: Bench) -> None:
+    folder, away = one.desk.home / "volume", one.desk.home / "away"
+    folder.mkdir()
+    mirror = one.mirror("volume/books")
+    finished(mirror.load())
+    one.books.change()
+    one.books.exact.fail_next(1, UNITS, "slow")
+    mirror.start()
+    one.commands.reaches("extract")
+    folder.rename(away)
+    told(one.commands.wait(), 4)
+    one.books.change()
+    assert "does not exist" in told(mirror.load(), 2)
+    away.rename(folder)
+    mirror.equals_a_clean_load()
+
+
+def test_a_destination_that_comes_back_older_is_read_up_to_date(one: Bench) -> None:
+    """Restored from a backup, or a volume that was not mounted for one run."""
+    mirror = one.mirror("restored")
+    finished(mirror.load())
+    kept = mirror.path.read_bytes()
+    one.books.change()
+    finished(mirror.load())
+    mirror.path.write_bytes(kept)
+    mirror.equals_a_clean_load()
+    mirror.path.unlink()
+    one.books.change()
+    finished(mirror.load())
+    mirror.path.write_bytes(kept)
+    mirror.equals_a_clean_load()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stage", ["extract", "normalize", "load"])
+def test_a_run_that_is_told_to_stop_ends_in_words(one: Bench, number: signal.Signals, stage: str) -> None:
+    mirror = one.mirror("stopped")
+    finished(mirror.load())
+    one.books.change()
+    mirror.start()
+    one.commands.reaches(stage)
+    one.commands.send(number)
+    ended = one.commands.wait()
+    assert ended.code in (0, 128 + number)
+    told(ended, ended.code)
+    mirror.equals_a_clean_load()
+
+
+def test_a_server_that_hangs_up_again_and_again_is_waited_for(one: Bench) -> None:
+    mirror = one.mirror("outage")
+    finished(mirror.load())
+    one.books.change()
+    one.books.exact.fail_next(1, ATTACHMENTS, "reset")
+    one.books.exact.fail_next(1, UNITS, "truncate")
     mirror.equals_a_clean_load()
