@@ -1,6 +1,6 @@
-"""The load packages that dlt keeps on disk between extract and load: what a killed run left of them is put right.
+"""What dlt keeps on disk between runs, put right: after a kill, and after the destination went back in time.
 
-Knows the folders of dlt's working directory; when packages are made and loaded is the business of ``runs``.
+Knows the folders and the state of dlt's pipelines; when packages are made and loaded is the business of ``runs``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 
 import dlt
+from dlt.common.destination.client import WithStateSync
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.storages import NormalizeStorage
 
 NORMALIZE_FOLDER = "normalize"
@@ -24,3 +26,27 @@ def settle(pipeline: dlt.Pipeline) -> None:
     for load_id in pipeline.list_extracted_load_packages():
         if load_id in normalized:
             shutil.rmtree(Path(pipeline.working_dir, NORMALIZE_FOLDER, NormalizeStorage.EXTRACTED_FOLDER, load_id))
+
+
+def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:
+    """The pipeline without its local state when that is not what the destination holds.
+
+    dlt takes the destination's state only when it is newer. A database that was restored from a backup, or whose volume
+    was away for one run, has an older one: its bookmarks, not the local ones, tell what its tables hold.
+    """
+    extracted = pipeline.state["_local"].get("_last_extracted_hash")
+    if extracted is None or pipeline.has_pending_data or stored_state(pipeline) == extracted:
+        return pipeline
+    return pipeline.drop()
+
+
+def stored_state(pipeline: dlt.Pipeline) -> str | None:
+    """The hash of the pipeline's state in the destination, None when there is none."""
+    with pipeline.destination_client() as client:
+        if not isinstance(client, WithStateSync):
+            return pipeline.state["_local"].get("_last_extracted_hash")
+        try:
+            found = client.get_stored_state(pipeline.pipeline_name)
+        except DestinationUndefinedEntity:
+            return None
+    return found.version_hash if found else None

@@ -15,6 +15,7 @@ from typing import Any
 
 import dlt
 from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import packages
@@ -152,7 +153,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     started_at, failure = around.clock.now(), None
     try:
         _load(pipeline_of(order.connection, order.target), source, around)
-    except PipelineStepFailed as error:
+    except (PipelineStepFailed, DestinationException) as error:
         failure = _translated(error)
         if extraction.session is None:
             raise failure from None
@@ -165,8 +166,9 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
 def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
     """Finishes what a former run left half loaded, then extracts and loads anew."""
     around.listener(StageReached("restore"))
-    pipeline.sync_destination()
     packages.settle(pipeline)
+    pipeline = packages.trusting_destination(pipeline)
+    pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
         pipeline.load()
@@ -220,7 +222,7 @@ def _translated(error: BaseException) -> ExactError:
         if isinstance(seen, KeyboardInterrupt):
             raise seen from None  # dlt holds signals back and wraps them as well
         seen = seen.__cause__ or seen.__context__
-    step = getattr(error, "step", "run")
+    step = getattr(error, "step", "sync")
     told = str(getattr(error, "exception", error)).splitlines()
     return Retryable(
         f"the destination failed in step {step}: {told[0] if told else type(error).__name__}. "

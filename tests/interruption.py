@@ -22,8 +22,8 @@ from uuid import UUID
 
 import duckdb
 
-from exact_source.clock import SystemClock
 from command_line import FIRST, SECOND, Desk, table
+from exact_source.clock import SystemClock
 from strict_exact import Division, StrictExact, Table
 from zygote import NOTES, STAGES
 
@@ -33,7 +33,7 @@ TEXT = {ATTACHMENTS: "FileName", TERMS: "Description", COST_UNITS: "Description"
 # Of each kind of feed one: row versions, a stream that two entities share, Modified, a snapshot, and the deletions.
 ENTITIES = ("document_attachments", "payments", "receivables", "cost_units", "units", "deleted_records", "divisions")
 # Deletes that the connector must follow: a snapshot's, and those that sync/Deleted tells.
-FOLLOWED = (UNITS,)
+FOLLOWED = (ATTACHMENTS, TERMS, UNITS)
 MANY = 10**9
 
 
@@ -139,7 +139,8 @@ class Commands:
 
     def close(self) -> None:
         """The process that forks ends with its last order; nothing stays behind."""
-        assert self._zygote.stdin and self._zygote.stdout
+        assert self._zygote.stdin
+        assert self._zygote.stdout
         self._zygote.stdin.close()
         self._zygote.wait(60)
         self._zygote.stdout.close()
@@ -167,8 +168,8 @@ class Commands:
         os.kill(self._pid, number)
 
     def reaches(self, stage: str) -> None:
-        """Returns as soon as the process is seen at this stage, or past it."""
-        while NOTES.unpack(self._page.read_bytes())[0] < STAGES.index(stage):
+        """Returns as soon as the process has been at this stage."""
+        while not NOTES.unpack(self._page.read_bytes())[1 + STAGES.index(stage)]:
             self._clock.sleep(0.005)
 
     def wait(self) -> Ended:
@@ -219,7 +220,7 @@ class Mirror:
     def equals_a_clean_load(self) -> None:
         """After one more run: every table, row for row, as in a file that has just been made."""
         finished(self.load())
-        clean = Mirror(self.commands, f"clean-{self.name}")
+        clean = Mirror(self.commands, f"{self.name}-clean")
         finished(clean.load())
         found, wanted = contents(self.path), contents(clean.path)
         clean.path.unlink()

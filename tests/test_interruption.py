@@ -54,9 +54,9 @@ def bench(home: Path, seed: str) -> Iterator[Bench]:
             commands.close()
 
 
-@pytest.fixture
-def one(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path, SEED) as made:
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with bench(tmp_path_factory.mktemp("bench"), SEED) as made:
         yield made
 
 
@@ -102,9 +102,7 @@ def killed_in(home: Path, lane: int) -> Counter[str]:
 
 
 @pytest.mark.timeout(300 + 5 * KILLS)
-def test_a_run_killed_anywhere_is_made_good_by_the_next_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_killed_anywhere_is_made_good_by_the_next_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with ThreadPoolExecutor(LANES) as lanes:
         found = [lanes.submit(killed_in, tmp_path / str(lane), lane) for lane in range(LANES)]
         struck = sum((one.result() for one in found), Counter[str]())
@@ -129,7 +127,7 @@ def test_a_full_disk_loses_nothing(one: Bench) -> None:
     for _ in range(DISKS_FILLED):
         one.books.change()
         ended = mirror.load(limits=Limits(file_size=int(2 ** chance.uniform(8, log2(largest)))))
-        assert ended.code == 0 or "File too large" in told(ended, 4)
+        assert ended.code == 0 or "Nothing is lost" in told(ended, 4)
         steps.update(re.findall(r"failed in step (\w+)", ended.stderr))
     assert {"extract", "load"} <= set(steps)
     mirror.equals_a_clean_load()
@@ -138,30 +136,30 @@ def test_a_full_disk_loses_nothing(one: Bench) -> None:
 READER = "import duckdb, sys; held = duckdb.connect(sys.argv[1], read_only=True); print('held', flush=True); input()"
 
 
+@contextmanager
+def reader(database: Path) -> Iterator[str]:
+    """Another process that holds the database open; its id as DuckDB tells it."""
+    with subprocess.Popen([sys.executable, "-c", READER, str(database)], **PIPES) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield f"PID {process.pid}"
+        finally:
+            process.communicate("\n")
+
+
 def test_a_database_that_a_reader_has_locked_is_told_and_made_good(one: Bench) -> None:
     mirror = one.mirror("read")
     finished(mirror.load())
     one.books.change()
-    with subprocess.Popen([sys.executable, "-c", READER, str(mirror.path)], **PIPES) as reader:
-        assert reader.stdout.readline() == "held\n"
-        assert f"PID {reader.pid}" in told(mirror.load(), 4)
-        one.books.change()
-        assert f"PID {reader.pid}" in told(mirror.load(), 4)
-        reader.communicate("")
-    mirror.equals_a_clean_load()
-
-
-def test_a_database_locked_while_the_run_reads_is_made_good(one: Bench) -> None:
-    mirror = one.mirror("read")
-    finished(mirror.load())
+    with reader(mirror.path) as pid:
+        assert pid in told(mirror.load(), 4)
     one.books.change()
     one.books.exact.fail_next(1, UNITS, "slow")
     mirror.start()
     one.commands.reaches("extract")
-    with subprocess.Popen([sys.executable, "-c", READER, str(mirror.path)], **PIPES) as reader:
-        assert reader.stdout.readline() == "held\n"
-        assert f"PID {reader.pid}" in told(one.commands.wait(), 4)
-        reader.communicate("")
+    with reader(mirror.path) as pid:
+        assert pid in told(one.commands.wait(), 4)
     mirror.equals_a_clean_load()
 
 
@@ -199,17 +197,14 @@ def test_a_destination_that_comes_back_older_is_read_up_to_date(one: Bench) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("stage", ["extract", "normalize", "load"])
-def test_a_run_that_is_told_to_stop_ends_in_words(one: Bench, number: signal.Signals, stage: str) -> None:
-    mirror = one.mirror("stopped")
-    finished(mirror.load())
-    one.books.change()
-    mirror.start()
-    one.commands.reaches(stage)
-    one.commands.send(number)
-    ended = one.commands.wait()
-    assert ended.code in (0, 128 + number)
-    told(ended, ended.code)
+def test_a_run_that_is_told_to_stop_ends_in_words(one: Bench, number: signal.Signals) -> None:
+    mirror = one.mirror(f"stopped-{number}")
+    for stage in ("extract", "normalize", "load"):
+        one.books.change()
+        mirror.start()
+        one.commands.reaches(stage)
+        one.commands.send(number)
+        assert "interrupted; what was loaded stays" in told(one.commands.wait(), 130)
     mirror.equals_a_clean_load()
 
 
