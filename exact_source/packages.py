@@ -12,20 +12,25 @@ import dlt
 from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.storages import NormalizeStorage
+from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
-NORMALIZE_FOLDER = "normalize"
+NORMALIZE_FOLDER, SCHEMAS_FOLDER = "normalize", "schemas"
 
 
 def settle(pipeline: dlt.Pipeline) -> None:
-    """Drops the extracted half of packages that are normalised already.
+    """Clears what would stop this run and every later one, left by a kill or a full disk (dlt 1.31, observed 2026-11).
 
-    dlt renames the normalised package and then deletes the extracted one. Killed in between, it would normalise the
-    package again and find its place taken, in this run and every later one (dlt 1.31, observed 2026-11).
+    dlt renames a normalised package and then deletes the extracted one: killed in between, it would normalise the
+    package again and find its place taken. It writes a schema beside its place and then moves it: broken off in between,
+    it would take what it wrote for a schema of that name.
     """
     normalized = {*pipeline.list_normalized_load_packages(), *pipeline.list_completed_load_packages()}
     for load_id in pipeline.list_extracted_load_packages():
         if load_id in normalized:
             shutil.rmtree(Path(pipeline.working_dir, NORMALIZE_FOLDER, NormalizeStorage.EXTRACTED_FOLDER, load_id))
+    for path in Path(pipeline.working_dir, SCHEMAS_FOLDER).glob("*"):
+        if not path.suffix:
+            path.unlink()
 
 
 def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:
@@ -41,12 +46,12 @@ def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:
 
 
 def stored_state(pipeline: dlt.Pipeline) -> str | None:
-    """The hash of the pipeline's state in the destination, None when there is none."""
+    """The hash of the pipeline's state in the destination, None when there is none or it cannot be asked."""
     with pipeline.destination_client() as client:
         if not isinstance(client, WithStateSync):
-            return pipeline.state["_local"].get("_last_extracted_hash")
+            return None
         try:
-            found = client.get_stored_state(pipeline.pipeline_name)
+            found = load_pipeline_state_from_destination(pipeline.pipeline_name, client)
         except DestinationUndefinedEntity:
             return None
-    return found.version_hash if found else None
+    return found["_version_hash"] if found else None
