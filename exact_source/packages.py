@@ -17,20 +17,27 @@ from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 NORMALIZE_FOLDER, SCHEMAS_FOLDER = "normalize", "schemas"
 
 
-def settle(pipeline: dlt.Pipeline) -> None:
-    """Clears what would stop this run and every later one, left by a kill or a full disk (dlt 1.31, observed 2026-11).
+def clear_schemas(folder: Path) -> None:
+    """Drops schemas half written from a pipeline's folder, before dlt opens it.
 
-    dlt renames a normalised package and then deletes the extracted one: killed in between, it would normalise the
-    package again and find its place taken. It writes a schema beside its place and then moves it: broken off in between,
-    it would take what it wrote for a schema of that name.
+    dlt writes a schema beside its place and then moves it. Broken off in between, by a kill or a full disk, it would
+    take what it wrote for a schema of that name and refuse it, in every later run too (dlt 1.31, observed 2026-11).
+    """
+    for path in (folder / SCHEMAS_FOLDER).glob("*"):
+        if not path.suffix:
+            path.unlink()
+
+
+def settle(pipeline: dlt.Pipeline) -> None:
+    """Drops the extracted half of packages that are normalised already.
+
+    dlt renames the normalised package and then deletes the extracted one. Killed in between, it would normalise the
+    package again and find its place taken, in this run and every later one (dlt 1.31, observed 2026-11).
     """
     normalized = {*pipeline.list_normalized_load_packages(), *pipeline.list_completed_load_packages()}
     for load_id in pipeline.list_extracted_load_packages():
         if load_id in normalized:
             shutil.rmtree(Path(pipeline.working_dir, NORMALIZE_FOLDER, NormalizeStorage.EXTRACTED_FOLDER, load_id))
-    for path in Path(pipeline.working_dir, SCHEMAS_FOLDER).glob("*"):
-        if not path.suffix:
-            path.unlink()
 
 
 def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:

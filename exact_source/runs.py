@@ -233,11 +233,13 @@ def _translated(error: BaseException) -> ExactError:
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
     seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
+    folder, name = data_folder() / "pipelines", f"exact_online_{connection}_{seal}"
+    packages.clear_schemas(folder / name)
     pipeline = dlt.pipeline(
-        pipeline_name=f"exact_online_{connection}_{seal}",
+        pipeline_name=name,
         destination=destination_of(target),
         dataset_name=target.dataset,
-        pipelines_dir=str(data_folder() / "pipelines"),
+        pipelines_dir=str(folder),
     )
     if target.destination == "duckdb" and not Path(_absolute(target)).exists() and pipeline.first_run is False:
         # The file was taken away: what the state says was read is no longer there.
