@@ -8,16 +8,20 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from exact_source import limits, odata, responses
+from exact_source.budgets import REFUSALS_IN_A_ROW, TOO_MANY, Blocked, Spent, Ticket
 from exact_source.clock import Clock
 from exact_source.errors import (
+    Busy,
     CallBudgetSpent,
     ConfigurationError,
     ConsentWithdrawn,
@@ -28,6 +32,7 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Listener, RequestDone, Waiting, ignore
+from exact_source.ledger import Call, Ledger, Outcome
 from exact_source.limits import NOTHING_KNOWN, Quota
 from exact_source.retries import Patience
 
@@ -35,8 +40,7 @@ T = TypeVar("T")
 Reader = Callable[[bytes], T]
 
 HEADERS = {"Accept": "application/json"}
-TOO_MANY = 429
-REFUSALS_IN_A_ROW = 4
+SETTLING_WAITS = (0.1, 0.5, 2.0)  # seconds between tries to note an answer while the ledger does not answer
 
 
 class TokenSource(Protocol):
@@ -54,7 +58,7 @@ class TokenSource(Protocol):
 
 @dataclass(slots=True)
 class _Lane:
-    """One division: a lock that keeps its requests serial, and the last known quota."""
+    """One division: a lock that keeps its requests serial, and the quota it was last told."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     quota: Quota = NOTHING_KNOWN
@@ -75,12 +79,13 @@ class _Attempt:
     """What a request has been through so far."""
 
     url: str
-    division: int | None
+    call: Call
     number: int = 1
     refusals: int = 0
     token: str = ""
     was_renewed: bool = False
     waited: float = 0.0
+    blocked: Blocked | None = None
 
 
 class Client:
@@ -99,7 +104,7 @@ class Client:
         listener: Listener = ignore,
         patience: Patience | None = None,
         max_calls: int | None = None,
-        daily_reserve: int = 0,
+        ledger: Ledger | None = None,
         timeout: float = 120.0,
     ) -> None:
         self.base_url = base_url.rstrip("/")
@@ -108,12 +113,20 @@ class Client:
         self._listener = listener
         self._patience = patience or Patience()
         self._max_calls = max_calls
-        self._reserve = daily_reserve
+        self._ledger = ledger or Ledger()
         self._lanes: dict[int | None, _Lane] = defaultdict(_Lane)
         self._count = threading.Lock()
         self._calls = 0
         self._stopped = threading.Event()
-        self._http = httpx.Client(transport=transport, headers=HEADERS, timeout=timeout, follow_redirects=False)
+        self._belongings = ExitStack()
+        self._http = httpx.Client(
+            transport=transport,
+            headers=HEADERS,
+            # Exact's cookies pin a session to a server and are of no use (§4.1): none is kept, so none is sent back.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=timeout,
+            follow_redirects=False,
+        )
 
     @property
     def calls(self) -> int:
@@ -138,8 +151,13 @@ class Client:
         """No further request is sent; threads that wait find out at their next step."""
         self._stopped.set()
 
+    def owns(self, belongings: AbstractContextManager[object]) -> None:
+        """What is entered already and ends with this client."""
+        self._belongings.push(belongings)
+
     def close(self) -> None:
         self._http.close()
+        self._belongings.close()
 
     def get(self, link: str, read: Reader[T], *, division: int | None) -> tuple[T, Answer]:
         """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.
@@ -147,7 +165,8 @@ class Client:
         Raises an ExactError: Paused when a quota says stop, Retryable when patience ran out, Rejected when Exact
         refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
         """
-        attempt = _Attempt(self.absolute(link), division)
+        url = self.absolute(link)
+        attempt = _Attempt(url, Call(division, urlsplit(url).path))
         lane = self._lane(division)
         with lane.lock:
             while True:
@@ -163,7 +182,7 @@ class Client:
                     self._wait_or_raise(error, attempt)
 
     def _understood(self, reply: httpx.Response, read: Reader[T], attempt: _Attempt) -> T:
-        failure = responses.failure(reply.status_code, reply.headers, reply.content, _path(attempt))
+        failure = responses.failure(reply.status_code, reply.headers, reply.content, attempt.call.path)
         if failure is not None:
             raise failure
         return read(reply.content)
@@ -199,12 +218,12 @@ class Client:
 
     def _send(self, attempt: _Attempt, lane: _Lane) -> tuple[httpx.Response, datetime, Quota]:
         """One exchange: the reply, when it arrived by the service's clock, and what it said of the quota."""
-        self._admit(attempt, lane)
-        attempt.token = self._tokens.access_token()
+        ticket = self._admitted(attempt, lane)
         began = self._clock.now()
         try:
             reply = self._http.get(attempt.url, headers={"Authorization": "Bearer " + attempt.token})
         except httpx.HTTPError as error:
+            self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))
             self._report(attempt, began, None, NOTHING_KNOWN)
             raise Unreachable(
                 f"{urlsplit(attempt.url).hostname} did not answer ({type(error).__name__}); run again later"
@@ -212,73 +231,102 @@ class Client:
         at = self._clock.now()
         quota = Quota.from_headers(reply.headers, at)
         lane.quota = lane.quota.merged(quota)
+        self._settle(attempt, ticket, Outcome(at + quota.skew, quota, reply.status_code))
         self._report(attempt, began, reply, lane.quota)
         return reply, at + quota.skew, quota
 
-    def _admit(self, attempt: _Attempt, lane: _Lane) -> None:
-        """Counts the call, or says why it may not be made now."""
-        if self._stopped.is_set():
-            raise CallBudgetSpent("the run was stopped")
-        if attempt.division is not None:
-            if lane.quota.is_day_spent(self._clock.now(), self._reserve):
-                raise self._day_spent(attempt.division, lane.quota)
-            wait = lane.quota.minute_wait(self._clock.now())
-            if wait > 0:
-                self._wait(attempt, wait, "minute limit")
-            if self._stopped.is_set():
-                raise CallBudgetSpent("the run was stopped")
+    def _admitted(self, attempt: _Attempt, lane: _Lane) -> Ticket:
+        """A ticket for one call, with the token to send, once all limits allow it; or an error that says why not."""
+        self._count_call(lane)
+        try:
+            while True:
+                if self._stopped.is_set():
+                    raise CallBudgetSpent("the run was stopped")
+                attempt.token = self._tokens.access_token()
+                verdict = self._ledger.reserve(attempt.call, self._clock.now() + lane.quota.skew)
+                if isinstance(verdict, Ticket):
+                    return verdict
+                if isinstance(verdict, Blocked):
+                    raise self._blocked(attempt, verdict)
+                if isinstance(verdict, Spent):
+                    raise self._day_spent(attempt, verdict.until)
+                self._wait(attempt, verdict.seconds, verdict.reason)
+        except BaseException:
+            self._count_call(lane, -1)
+            raise
+
+    def _count_call(self, lane: _Lane, number: int = 1) -> None:
         with self._count:
-            if self._max_calls is not None and self._calls >= self._max_calls:
+            if number > 0 and self._max_calls is not None and self._calls >= self._max_calls:
                 raise CallBudgetSpent(
                     f"the limit of {self._max_calls} calls for this run is reached; run again to go on"
                 )
-            self._calls += 1
-            lane.calls += 1
+            self._calls += number
+            lane.calls += number
+
+    def _settle(self, attempt: _Attempt, ticket: Ticket, outcome: Outcome) -> None:
+        """Notes how the call ended. An answer that is here is not lost because a ledger cannot be reached."""
+        for seconds in (*SETTLING_WAITS, None):
+            with suppress(Busy):
+                attempt.blocked = self._ledger.settle(attempt.call, ticket, outcome)
+                return
+            if seconds is not None:
+                self._clock.sleep(seconds)
 
     def _throttled(self, attempt: _Attempt, quota: Quota) -> None:
-        """429: waits for the minute, or raises when the day is over or no header explains it (§3.3, §3.4)."""
+        """429: the ledger says how long to wait, unless the day is over or no header explains it (§3.3, §3.4)."""
         now = self._clock.now()
-        if attempt.division is not None and quota.is_day_spent(now, 0):
-            raise self._day_spent(attempt.division, quota)
+        if attempt.blocked is not None:
+            raise self._blocked(attempt, attempt.blocked)
+        if attempt.call.division is not None and quota.daily is not None and quota.is_day_spent(now, 0):
+            raise self._day_spent(attempt, quota.daily.resets_at)
         attempt.refusals += 1
         if attempt.refusals >= REFUSALS_IN_A_ROW:
             raise EndpointBlocked(
-                f"Exact keeps answering 429 on {_path(attempt)}; it may be blocked for an hour after too many "
-                "errors, or other users of the app use up the quota. Run again in an hour"
+                f"Exact keeps answering 429 on {attempt.call.path}: other users of the app use up the quota. "
+                "Run again in an hour"
             )
-        if attempt.division is None or quota.minute_wait(now) == 0.0:
+        if attempt.call.division is None:
             self._wait(attempt, limits.to_next_minute(now + quota.skew), "HTTP 429")
 
     def _unauthorized(self, attempt: _Attempt, told: str) -> None:
         if attempt.was_renewed:
             raise ConsentWithdrawn(
-                f"Exact refused two access tokens in a row on {_path(attempt)}: the consent was withdrawn or "
+                f"Exact refused two access tokens in a row on {attempt.call.path}: the consent was withdrawn or "
                 "the user blocked; run `exact-source connect`"
             )
         attempt.was_renewed = True
         self._tokens.renew_after_401(attempt.token, told)
 
-    def _day_spent(self, division: int, quota: Quota) -> DayQuotaSpent:
-        until = quota.daily.resets_at if quota.daily else None
+    def _day_spent(self, attempt: _Attempt, until: datetime | None) -> DayQuotaSpent:
+        reserve = self._ledger.terms.daily_reserve
+        beyond = f" beyond the {reserve} of daily_reserve" if reserve else ""
         when = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-        return DayQuotaSpent(f"division {division} has no calls left{when}; the next run goes on from here")
+        return DayQuotaSpent(
+            f"division {attempt.call.division} has no calls left{beyond}{when}; the next run goes on from here"
+        )
+
+    @staticmethod
+    def _blocked(attempt: _Attempt, blocked: Blocked) -> EndpointBlocked:
+        until = f"{blocked.until:%Y-%m-%d %H:%M} UTC"
+        return EndpointBlocked(f"{attempt.call.path} is not asked until {until}: {blocked.why}")
 
     def _wait(self, attempt: _Attempt, seconds: float, reason: str) -> None:
-        self._listener(Waiting(attempt.division, seconds, reason))
+        self._listener(Waiting(attempt.call.division, seconds, reason))
         attempt.waited += seconds
         self._clock.sleep(seconds)
 
     def _report(self, attempt: _Attempt, began: datetime, reply: httpx.Response | None, quota: Quota) -> None:
         error: str | None = "no answer"
         if reply is not None:
-            failure = responses.failure(reply.status_code, reply.headers, reply.content, _path(attempt))
+            failure = responses.failure(reply.status_code, reply.headers, reply.content, attempt.call.path)
             error = str(failure) if failure else None
         self._listener(
             RequestDone(
                 at=began,
-                division=attempt.division,
+                division=attempt.call.division,
                 method="GET",
-                path=_path(attempt),
+                path=attempt.call.path,
                 status=reply.status_code if reply is not None else None,
                 attempt=attempt.number,
                 wait=attempt.waited,
@@ -289,7 +337,3 @@ class Client:
                 error=error,
             )
         )
-
-
-def _path(attempt: _Attempt) -> str:
-    return urlsplit(attempt.url).path

@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 
@@ -29,20 +31,44 @@ class Finished(Exception):
     """Every division of this entity has been read."""
 
 
+class RoundOver(Exception):
+    """Enough for one load: what was taken is to be stored before more is asked for."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What may still be taken before the rows are to be stored."""
+
+    rows: int
+    seconds: float
+    until: datetime | None = None
+
+    def check(self, now: datetime) -> None:
+        self.until = self.until or now + timedelta(seconds=self.seconds)
+        if self.rows <= 0 or now >= self.until:
+            raise RoundOver
+
+
 class Extraction:
     """One run over one connection. ``open_session`` is called once, at the first question, not at construction.
 
     ``warnings``: what a person should know though nothing failed. ``suspects`` and ``deleted`` by entity and division.
+    ``kept``: what the resources keep from one round to the next. A second reading after the end starts anew.
     """
 
     def __init__(self, open_session: Callable[[], Session], options: Options, listener: Listener = ignore) -> None:
         self.options = options
+        self._open_session = open_session
+        self._listener = listener
+        self._begin()
+
+    def _begin(self) -> None:
         self.outcomes: list[Outcome] = []
         self.warnings: list[str] = []
         self.suspects: dict[tuple[str, int | None], str] = {}
         self.deleted: Counter[tuple[str, int | None]] = Counter()
-        self._open_session = open_session
-        self._listener = listener
+        self.kept: dict[str, Any] = {}
+        self._round: Round | None = None
         self._session: Session | None = None
         self._planner: Planner | None = None
         self._wanted: dict[str, Wanted] = {}
@@ -71,19 +97,38 @@ class Extraction:
     # -- the side of the resources ----------------------------------------------------------------------------------
 
     def want(self, entity: Entity, bookmarks: Bookmarks) -> None:
-        """Registers an entity; reading starts when somebody first asks for rows."""
-        self._wanted[entity.name] = (entity, bookmarks)
-        self._entities.add(entity.name)
+        """Registers an entity; reading starts when somebody first asks for rows. In a later round it goes on."""
+        if self.is_over:
+            self._begin()
+        if entity.name not in self._entities:
+            self._wanted[entity.name] = (entity, bookmarks)
+            self._entities.add(entity.name)
+
+    @property
+    def is_over(self) -> bool:
+        """True when something was read, and nobody takes anything any more."""
+        return bool(self._entities) and self._entities <= self._released
+
+    def begin_round(self, rows: int, seconds: float) -> None:
+        """Bounds what is taken before RoundOver: about so many rows, or so many seconds from the first answer on."""
+        self._round = Round(rows, seconds)
 
     def take(self, name: str) -> Delivery | None:
-        """The next rows of an entity, None when there are none yet. Raises Finished after the last."""
+        """The next rows of an entity, None when there are none yet.
+
+        Raises Finished after the last, and RoundOver when it is time to store what was taken.
+        """
         self._start()
+        if self._round is not None and self._session is not None:
+            self._round.check(self._session.client.now())
         with self._changed:
             if self._unfinished[name] and not any(self._ready.values()):
                 self._changed.wait(PATIENCE)
             if self._ready[name]:
                 delivery = self._ready[name].popleft()
                 self._held -= delivery.size
+                if self._round is not None:
+                    self._round.rows -= delivery.size
                 self._changed.notify_all()
                 return delivery
             if self._unfinished[name]:
@@ -99,11 +144,10 @@ class Extraction:
             self._released.add(name)
             self._held -= sum(delivery.size for delivery in self._ready.pop(name, ()))
             self._changed.notify_all()
-            is_over = self._entities <= self._released
-        if is_over and self._session:
+        if self.is_over and self._session:
             self._session.client.stop()
             self._session.client.close()
-        return is_over
+        return self.is_over
 
     def warn(self, message: str) -> None:
         """Keeps a message for the report, once."""
@@ -262,7 +306,7 @@ class Extraction:
         after = share.bookmark.deletes or 0
         kind = share.entity.deleted_type
         mine = [row for row in rows if catalogue.current_type(row.EntityType) == kind and row.Timestamp > after]
-        if mine and share.bookmark.has_position:
+        if mine and share.has_rows:
             share.bookmark = replace(share.bookmark, moved_on=None)
             self._hand_over(job, share, replace(self._delivery(job, share), gone=tables.deletions_of(mine)))
 

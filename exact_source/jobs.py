@@ -214,11 +214,13 @@ class Planner:
     def _share(self, entity: Entity, stored: Bookmark | None, division: int) -> Share:
         plan = self._plan(entity, self._feed(entity, stored))
         bookmark = cursors.standing(stored, plan)
+        if stored is not None:
+            bookmark = _with_log(bookmark, stored)
         origin = self._session.origin(division)
         is_moved = None not in (bookmark.origin, origin) and bookmark.origin != origin
         is_late = entity.deleted_type is not None and cursors.missed_deletes(bookmark, self._today)
         if entity.name in self._options.full_refresh or is_moved or (is_late and self._session.deletes != "off"):
-            bookmark = bookmark.restarted(plan)
+            bookmark, stored = bookmark.restarted(plan), None
         if plan.feed is entity.feeds[0]:
             bookmark = replace(bookmark, fell_on=None)
         bookmark = replace(bookmark, origin=origin or bookmark.origin)
@@ -261,7 +263,7 @@ class Planner:
         targets = [share for share in shares if share.entity.deleted_type is not None]
         if self._session.deletes == "off":
             targets = []
-        behind = [share.bookmark.deletes or 0 for share in targets if share.bookmark.has_position]
+        behind = [share.bookmark.deletes or 0 for share in targets if share.has_rows]
         if own is None and not behind:
             for share in targets:
                 # What is read for the first time now needs no deletion of before.

@@ -35,7 +35,7 @@ class Share:
     """What one entity takes from a stream: its plan, where it stands, and the rows not handed over yet.
 
     ``is_pass``: everything is read from the beginning, so that stored rows which do not come by have gone. ``stored``:
-    the bookmark that the last run left, of whichever feed.
+    the bookmark that the last run left, of whichever feed; None also when everything is to be read anew.
     """
 
     entity: Entity
@@ -44,6 +44,11 @@ class Share:
     is_pass: bool = False
     stored: Bookmark | None = None
     rows: list[Row] = field(default_factory=list)
+
+    @property
+    def has_rows(self) -> bool:
+        """Rows were stored before, through this feed or another, so that logged deletions concern it."""
+        return self.bookmark.has_position or (self.stored is not None and self.stored.has_position)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from exact_source import tables
 from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
 from exact_source.deletions import Upkeep
-from exact_source.extraction import Extraction, Finished
+from exact_source.extraction import Extraction, Finished, RoundOver
 from exact_source.jobs import Delivery, Options
 from exact_source.mirror import Mirror
 from exact_source.tables import DELETED_AT
@@ -43,12 +43,16 @@ def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[A
     state = dlt.current.resource_state()
     marks: dict[str, Any] = state.setdefault("bookmarks", {})
     extraction.want(entity, {int(code): Bookmark.from_state(kept) for code, kept in marks.items()})
+    upkeep = extraction.kept.setdefault(entity.name, Upkeep(entity, extraction, mirror))
+    goes_on = False
     try:
         # The first turn only registers, so that entities which share a stream are known before it is read.
         yield None
-        yield from _deliveries(entity, extraction, state, Upkeep(entity, extraction, mirror))
+        yield from _deliveries(entity, extraction, state, upkeep)
+    except RoundOver:
+        goes_on = True
     finally:
-        if extraction.release(entity.name):
+        if goes_on or extraction.release(entity.name):
             mirror.close()
 
 

@@ -50,7 +50,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, where: str) ->
     if 200 <= status < 300:
         return None
     told = message(body)
-    if status in (500, 501) and told and not is_generic(told):
+    if status in (500, 501) and told and _is_enveloped(body) and not is_generic(told):
         return BusinessRule(f"Exact refused {where}: {told}")
     if status >= 500 or status == 408:
         return _fault(status, body, where)
@@ -97,6 +97,11 @@ def message(body: bytes) -> str:
     """The text of an error body in JSON or XML, on one line and shortened; empty when there is none."""
     raw = body.decode("utf-8", "replace").lstrip("\ufeff").strip()
     return " | ".join(_error_text(raw).split("\r\n")).replace("\n", " ").strip()[:SHOWN]
+
+
+def _is_enveloped(body: bytes) -> bool:
+    """True for an error as Exact's service writes it; plain text and HTML come from the gateway before it (§5)."""
+    return body.lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"{", b"<"))
 
 
 def _error_text(raw: str) -> str:

@@ -25,9 +25,11 @@ from exact_source.events import StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
+from exact_source.run_lock import only_run
 from exact_source.settings import data_folder
 from exact_source.source import Surroundings, exact_online, extraction_of
 
+ROUND_SECONDS = 900.0
 EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, 5, 0)  # the worst first: what needs a person comes before what passes by itself
 
 
@@ -47,7 +49,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one run is asked to do. None leaves the choice to the settings."""
+    """What one run is asked to do. None leaves the choice to the settings.
+
+    ``round_rows``: rows and bookmarks are stored about every so many rows, and at least every quarter of an hour.
+    """
 
     connection: str = "default"
     divisions: Sequence[int] | None = None
@@ -58,6 +63,7 @@ class Order:
     feeds: dict[str, Any] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
     target: Target = Target()
+    round_rows: int = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +157,25 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     )
     extraction = extraction_of(source)
     started_at, failure = around.clock.now(), None
-    try:
-        _load(pipeline_of(order.connection, order.target), source, around)
-    except (PipelineStepFailed, DestinationException) as error:
-        failure = _translated(error)
-        if extraction.session is None:
-            raise failure from None
-    finally:
-        if extraction.session is not None:
-            extraction.session.client.close()
+    # Two processes in one working folder would spoil each other's packages and state.
+    with only_run(data_folder() / "pipelines", pipeline_name(order.connection, order.target)):
+        try:
+            _load(pipeline_of(order.connection, order.target), source, around, order.round_rows)
+        except (PipelineStepFailed, DestinationException) as error:
+            failure = _translated(error)
+            if extraction.session is None:
+                raise failure from None
+        finally:
+            if extraction.session is not None:
+                extraction.session.client.close()
     return _report(extraction, started_at, around.clock, failure)
 
 
-def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
-    """Finishes what a former run left half loaded, then extracts and loads anew."""
+def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows: int) -> None:
+    """Finishes what a former run left half loaded, then extracts and loads in rounds.
+
+    Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
+    """
     around.listener(StageReached("restore"))
     packages.settle(pipeline)
     pipeline = packages.trusting_destination(pipeline)
@@ -172,12 +183,15 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings) -> None:
     if pipeline.has_pending_data:
         pipeline.normalize()
         pipeline.load()
-    around.listener(StageReached("extract"))
-    pipeline.extract(source)
-    around.listener(StageReached("normalize"))
-    pipeline.normalize()
-    around.listener(StageReached("load"))
-    pipeline.load(raise_on_failed_jobs=True)
+    extraction = extraction_of(source)
+    while not extraction.is_over:
+        extraction.begin_round(round_rows, ROUND_SECONDS)
+        around.listener(StageReached("extract"))
+        pipeline.extract(source)
+        around.listener(StageReached("normalize"))
+        pipeline.normalize()
+        around.listener(StageReached("load"))
+        pipeline.load(raise_on_failed_jobs=True)
 
 
 def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
@@ -232,8 +246,7 @@ def _translated(error: BaseException) -> ExactError:
 
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
-    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
-    folder, name = data_folder() / "pipelines", f"exact_online_{connection}_{seal}"
+    folder, name = data_folder() / "pipelines", pipeline_name(connection, target)
     packages.clear_schemas(folder / name)
     pipeline = dlt.pipeline(
         pipeline_name=name,
@@ -245,6 +258,11 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
         # The file was taken away: what the state says was read is no longer there.
         pipeline = pipeline.drop()
     return pipeline
+
+
+def pipeline_name(connection: str, target: Target) -> str:
+    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
+    return f"exact_online_{connection}_{seal}"
 
 
 def _absolute(target: Target) -> str:

@@ -44,7 +44,8 @@ class Settings:
     token_store: SQLAlchemy URL. encryption_key: Fernet keys, the first one encrypts. plain_tokens: no encryption.
     divisions, entities: what to read; None is all divisions of the consent, the default entities.
     start_date: rows changed before this day are not read. modified_overlap: seconds read again behind a bookmark.
-    daily_reserve: calls of each division's day left to others. max_workers: divisions read at the same time.
+    daily_reserve: calls of each division's day left to others. breaker_limit: client errors in an hour after which an
+    endpoint is left alone (Exact locks it after 10). max_workers: divisions read at the same time.
     timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
     """
@@ -63,6 +64,7 @@ class Settings:
     start_date: date | None
     modified_overlap: int
     daily_reserve: int
+    breaker_limit: int
     max_workers: int
     timeout: int
     deletes: Deletes
@@ -88,6 +90,7 @@ PARSERS: dict[str, Parser] = {
     "start_date": values.day,
     "modified_overlap": values.whole(0, 30 * 86_400),
     "daily_reserve": values.whole(0, 1_000_000),
+    "breaker_limit": values.whole(1, 9),
     "max_workers": values.whole(1, 64),
     "timeout": values.whole(1, 3_600),
     "deletes": values.deletes,
@@ -99,6 +102,7 @@ DEFAULTS: dict[str, Any] = {
     "plain_tokens": False,
     "modified_overlap": 300,
     "daily_reserve": 0,
+    "breaker_limit": 5,
     "max_workers": 16,
     "timeout": 120,
     "deletes": "hard",

@@ -6,6 +6,7 @@ Calling ``exact_online()`` touches neither network nor secrets; both wait for th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -14,20 +15,31 @@ import dlt
 import httpx
 from dlt.extract import DltSource
 
-from exact_source import catalogue, resources, tables
+from exact_source import catalogue, ledger, resources, tables
 from exact_source.auth import Authorizer
 from exact_source.catalogue import Entity, FeedKind
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
 from exact_source.connections import Connection
 from exact_source.cursors import Window
-from exact_source.errors import ConfigurationError, ExactError, Forbidden, UnknownName, Unreadable
+from exact_source.errors import (
+    ConfigurationError,
+    DayQuotaSpent,
+    EndpointBlocked,
+    ExactError,
+    Forbidden,
+    UnknownName,
+    Unreadable,
+)
 from exact_source.events import Listener, ignore
 from exact_source.extraction import Extraction
 from exact_source.jobs import Options, Session
+from exact_source.ledger import Ledger, StoreBook, Terms
 from exact_source.mirror import Mirror
 from exact_source.odata import path_and_query
-from exact_source.settings import load_settings
+from exact_source.run_lock import RunLock
+from exact_source.settings import Settings, load_settings
+from exact_source.store import Store
 from exact_source.tables import Decimals, Row
 from exact_source.tokens import TokenStore
 
@@ -155,24 +167,52 @@ def check(chosen: Iterable[Entity], options: Options) -> None:
 
 
 def open_session(connection: str, around: Surroundings, divisions: Sequence[int] | None) -> Session:
-    """Opens the connection and asks which divisions there are: one call, or one per 60 divisions."""
+    """Opens the connection and asks which divisions there are: one call, or one per 60 divisions.
+
+    No other run reads these divisions of this connection until the session's client is closed; Busy when one does.
+    """
     settings = load_settings(connection, divisions=divisions, **around.overrides)
-    store = TokenStore.from_settings(settings)
-    tokens = Authorizer(settings, store, around.clock, around.transport)
-    tokens.access_token()
-    client = Client(
-        settings.base_url,
-        tokens,
-        around.clock,
-        transport=around.transport,
-        listener=around.listener,
-        max_calls=around.max_calls,
+    with ExitStack() as stack:
+        store = TokenStore.from_settings(settings)
+        stack.callback(store.close)
+        tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
+        tokens.access_token()
+        known = store.read(connection)
+        shared = Store(settings.token_store, ledger.metadata, swift=True)
+        stack.callback(shared.close)
+        client = Client(
+            settings.base_url,
+            tokens,
+            around.clock,
+            transport=around.transport,
+            listener=around.listener,
+            max_calls=around.max_calls,
+            ledger=Ledger(StoreBook(shared), _terms(settings, known)),
+            timeout=settings.timeout,
+        )
+        stack.callback(client.close)
+        lock = stack.enter_context(RunLock(shared, connection, around.clock.now()))
+        session = _session(settings, client, lock, _known_divisions(known))
+        client.owns(stack.pop_all())
+        return session
+
+
+def _terms(settings: Settings, known: Connection | None) -> Terms:
+    identity = known.identity if known else None
+    return Terms(
+        app=ledger.app_name(settings.base_url, settings.client_id),
+        user=(identity.user_id if identity else None) or settings.connection,
         daily_reserve=settings.daily_reserve,
-        timeout=settings.timeout,
+        breaker_limit=settings.breaker_limit,
     )
+
+
+def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[int]) -> Session:
     wanted = settings.divisions or ()
-    home, listing = _listing(client, [*wanted, *_known_divisions(store.read(connection))])
+    lock.take(wanted or known)
+    home, listing = _listing(client, [*wanted, *known])
     codes, absent = _divisions(listing, wanted)
+    lock.take(codes)
     overlap = timedelta(seconds=settings.modified_overlap)
     return Session(
         client,
@@ -203,7 +243,7 @@ def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row]]
     for code in dict.fromkeys(candidates or [_current_division(client)]):
         try:
             return code, _all_divisions(client, code)
-        except Forbidden as error:
+        except (Forbidden, DayQuotaSpent, EndpointBlocked) as error:
             refusal = error
     raise refusal or UnknownName("no division is known to ask Exact through; set divisions")
 

@@ -20,7 +20,7 @@ from exact_source import odata
 from exact_source.catalogue import Endpoint, FeedKind, entity
 from exact_source.client import Client
 from exact_source.clock import ManualClock
-from exact_source.cursors import Bookmark, Window, plan_for
+from exact_source.cursors import Bookmark, Window, plan_for, standing
 from exact_source.errors import ExactError
 from exact_source.reading import Portion, Reading, Share
 from exact_source.tables import share_of
@@ -129,7 +129,7 @@ class Store:
             window=self.window,
             has_sync=found.feeds[0].kind == "sync",
         )
-        return Share(found, plan, self.bookmark)
+        return Share(found, plan, standing(self.bookmark, plan), stored=self.bookmark)
 
     def read(self, client: Client, division: int = DIVISION) -> None:
         """One run of this entity alone. What was taken before an error stays."""

@@ -35,6 +35,7 @@ ENTITIES = ("document_attachments", "payments", "receivables", "cost_units", "un
 # Deletes that the connector must follow: a snapshot's, and those that sync/Deleted tells.
 FOLLOWED = (ATTACHMENTS, TERMS, UNITS)
 MANY = 10**9
+Row = tuple[tuple[str, str], ...]
 
 
 class Books:
@@ -226,7 +227,7 @@ class Mirror:
         clean.path.unlink()
         assert set(found) == set(wanted) >= {*ENTITIES}
         for name, rows in wanted.items():
-            assert found[name] == rows, f"{self.name}: {name} differs"
+            assert found[name] == rows, f"{self.name}: {name}: {differences(found[name], rows)}"
 
 
 def finished(ended: Ended) -> Ended:
@@ -234,7 +235,7 @@ def finished(ended: Ended) -> Ended:
     return ended
 
 
-def contents(path: Path) -> dict[str, Counter[tuple[tuple[str, str], ...]]]:
+def contents(path: Path) -> dict[str, Counter[Row]]:
     """Every table of the dataset with how often each row is in it; dlt's own columns and tables left out."""
     with duckdb.connect(str(path), read_only=True) as database:
         named = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'exact_online'"
@@ -242,9 +243,18 @@ def contents(path: Path) -> dict[str, Counter[tuple[tuple[str, str], ...]]]:
         return {name: Counter(_rows(database, name)) for name in names}
 
 
-def _rows(database: duckdb.DuckDBPyConnection, name: str) -> Iterator[tuple[tuple[str, str], ...]]:
+def _rows(database: duckdb.DuckDBPyConnection, name: str) -> Iterator[Row]:
     found = database.execute(f'SELECT * FROM exact_online."{name}"')
     columns = [column for column, *_ in found.description]
     for row in found.fetchall():
         told = zip(columns, map(repr, row), strict=True)
         yield tuple(sorted(one for one in told if not one[0].startswith("_dlt_")))
+
+
+def differences(found: Counter[Row], wanted: Counter[Row]) -> str:
+    """Rows that only one of two tables has, a few of them, and of each only what is not in the other."""
+    only, missing = list((found - wanted).elements()), list((wanted - found).elements())
+    shared = {cell for row in only for cell in row} & {cell for row in missing for cell in row}
+    named = {"id", "division", "_deleted_at", "timestamp"}
+    told = [[cell for cell in row if cell not in shared or cell[0] in named][:12] for row in (*only[:3], *missing[:3])]
+    return f"{len(only)} rows too many, {len(missing)} missing: {told}"

@@ -11,10 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exact_source import odata
-from exact_source.catalogue import Entity, Feed, columns, endpoint, entities, entity, paths, readable_paths, snake_case
+from exact_source.catalogue import (
+    Entity,
+    Feed,
+    columns,
+    current_type,
+    endpoint,
+    entities,
+    entity,
+    paths,
+    readable_paths,
+    snake_case,
+)
 from exact_source.catalogue.endpoints import EDM_TYPES
-from exact_source.catalogue.entity_types import DELETED_TYPES
-from exact_source.cursors import plan_for, where
+from exact_source.catalogue.entity_types import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
+from exact_source.cursors import after_rowversion, plan_for, since_modified, standing, unfiltered
 from exact_source.reading import PLACEABLE
 
 FEEDS = [(found, feed) for found in entities() for feed in found.feeds]
@@ -49,9 +60,25 @@ def test_every_readable_path_is_read_by_some_entity() -> None:
     assert set(readable_paths()) == {feed.endpoint.path for _, feed in FEEDS}
 
 
-def test_every_entity_has_a_key_that_each_of_its_feeds_carries() -> None:
+HEADERS = ["sales_invoices", "sales_orders", "quotations", "purchase_orders", "financial_transactions"]
+
+
+def test_every_entity_has_a_key_that_each_of_its_feeds_carries_or_fills() -> None:
+    """The feeds of documents that have no ``ID`` fill it from a key of their own, of one member of the same type."""
     assert [found.name for found in entities() if not found.key] == []
-    assert [told(found, feed) for found, feed in FEEDS for name in found.key if not feed.endpoint.has(name)] == []
+    lacking = [(found, feed) for found, feed in FEEDS if not all(map(feed.endpoint.has, found.key))]
+    assert {found.name for found, _ in lacking} == set(HEADERS)
+    for found, feed in lacking:
+        own = feed.endpoint.field(feed.endpoint.key[0])
+        assert (feed.kind != "sync", found.key, feed.endpoint.key) == (True, ("ID",), (found.owner,)), told(found, feed)
+        assert own is not None
+        assert own.edm == "Edm.Guid", told(found, feed)
+
+
+def test_the_document_that_a_row_belongs_to_is_a_member_of_every_feed() -> None:
+    owned = [(found, feed) for found, feed in FEEDS if found.owner]
+    assert {found.name for found, _ in owned} >= set(HEADERS)
+    assert [told(found, feed) for found, feed in owned if not feed.endpoint.has(found.owner or "")] == []
 
 
 def test_no_two_members_of_a_feed_become_one_column() -> None:
@@ -106,10 +133,8 @@ def test_bulk_endpoints_keep_to_their_published_filters(path: str, is_filterable
         ("goods_deliveries", ("EntryID",)),
         ("subscriptions", ("EntryID",)),
         ("material_issues", ("StockTransactionId",)),
-        ("sales_invoices", ("InvoiceID",)),
-        ("purchase_orders", ("PurchaseOrderID",)),
-        ("financial_transactions", ("EntryID",)),
         ("accounts", ("ID",)),
+        *[(name, ("ID",)) for name in HEADERS],
     ],
 )
 def test_streams_with_another_identifier_use_it(name: str, key: tuple[str, ...]) -> None:
@@ -141,6 +166,18 @@ def test_every_kind_of_deletion_belongs_to_a_stream_that_exists() -> None:
     assert {11, 12, 52}.isdisjoint(DELETED_TYPES.values())  # old or unused numbers
 
 
+def test_every_kind_of_deletion_has_a_table_that_it_is_applied_to() -> None:
+    kinds = {found.deleted_type for found in entities()} - {None}
+    assert kinds == {*DELETED_TYPES.values(), *DELETED_TYPES_BY_ENTITY.values()}
+    assert len(kinds) == 56
+
+
+def test_the_numbers_of_withdrawn_streams_mean_those_that_took_their_place() -> None:
+    assert current_type(11) == entity("quotations").deleted_type == 34
+    assert current_type(12) == entity("sales_orders").deleted_type == 32
+    assert [current_type(number) for number in (1, 59, 999, None)] == [1, 59, 999, None]
+
+
 def test_the_streams_that_sync_timestamp_can_place_exist() -> None:
     assert {feed.endpoint.resource for _, feed in FEEDS if feed.kind == "sync"} >= PLACEABLE
 
@@ -151,8 +188,10 @@ def test_no_question_is_longer_than_exact_takes() -> None:
     for found, feed in FEEDS:
         plan = plan_for(feed, start=date(2026, 1, 1), overlap=timedelta(), window=None, has_sync=True)
         select = [field.name for field in feed.endpoint.fields]
-        question = odata.path_and_query(feed.endpoint.path, division=123456789, select=select, where=where(plan, None))
-        assert len("https://start.exactonline.co.uk" + question) + room <= odata.LONGEST_URL, told(found, feed)
+        followed = after_rowversion(2**62) if feed.kind == "sync" else since_modified(plan, standing(None, plan))
+        for where in (followed, unfiltered(plan)):
+            question = odata.path_and_query(feed.endpoint.path, division=123456789, select=select, where=where)
+            assert len("https://start.exactonline.co.uk" + question) + room <= odata.LONGEST_URL, told(found, feed)
 
 
 @pytest.mark.parametrize(

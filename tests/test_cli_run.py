@@ -45,7 +45,8 @@ def test_a_run_loads_all_divisions_and_the_next_one_only_what_changed(desk: Desk
 
     desk.exact.upsert(ACCOUNTS, SECOND, {"ID": UUID(int=SECOND << 64 | 1), "Name": "New name"})
     again = read_json(desk.load("--entity", "accounts", "--json"))
-    assert (again["status"], again["rows"], again["calls"]) == ("succeeded", 1, 3)
+    # The division list, and in each division the log of deletions before the rows.
+    assert (again["status"], again["rows"], again["calls"], again["warnings"]) == ("succeeded", 1, 5, [])
     assert outcomes(again)[FIRST]["bookmark_before"] == outcomes(report)[FIRST]["bookmark_after"]
     assert desk.rows("select division, count(*) from exact_online.accounts group by 1 order by 1") == [
         (FIRST, 3),
@@ -53,6 +54,20 @@ def test_a_run_loads_all_divisions_and_the_next_one_only_what_changed(desk: Desk
     ]
     assert desk.rows("select count(*) from exact_online.accounts where name = 'New name'") == [(1,)]
     assert desk.exact.violations == []
+
+
+def test_far_fewer_rows_than_are_stored_are_suspect_until_they_are_accepted(desk: Desk) -> None:
+    assert desk.load("--entity", "accounts").exit_code == 0
+    for at in range(1, 4):
+        desk.exact.delete(ACCOUNTS, FIRST, str(UUID(int=FIRST << 64 | at)))
+    told = desk.load("--entity", "accounts", "--full-refresh", "--json")
+    report = read_json(told)
+    assert (told.exit_code, report["status"]) == (8, "suspect")
+    assert {code: one["status"] for code, one in outcomes(report).items()} == {FIRST: "suspect", SECOND: "succeeded"}
+    assert desk.rows("select count(*) from exact_online.accounts") == [(5,)]
+    accepted = desk.load("--entity", "accounts", "--full-refresh", "--accept-fewer", "--json")
+    assert (accepted.exit_code, read_json(accepted)["status"]) == (0, "succeeded")
+    assert desk.rows("select division, count(*) from exact_online.accounts group by 1") == [(SECOND, 2)]
 
 
 def test_one_division_into_a_dataset_of_ones_own(desk: Desk) -> None:

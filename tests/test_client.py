@@ -29,6 +29,7 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Event, RequestDone, Waiting
+from exact_source.ledger import Ledger, Terms
 from strict_exact import Canned, Division, Table
 
 BANKS = endpoint("cashflow/Banks")
@@ -152,7 +153,7 @@ def test_a_day_used_up_by_others_stops_one_division_and_no_other() -> None:
 
 def test_a_daily_reserve_is_left_to_others() -> None:
     with road([banks()], day_limit=10) as way:
-        client = way.client(daily_reserve=7)
+        client = way.client(ledger=Ledger(terms=Terms(daily_reserve=7)))
         for _ in range(3):
             ask(client)
         with pytest.raises(DayQuotaSpent):

@@ -356,3 +356,16 @@ def test_limiting_one_resource_leaves_the_others_whole(tmp_path: Path) -> None:
         pipeline.run(source)
         assert len(mirror.keys("contacts")) == 1100
         assert {one.status for one in extraction_of(source).outcomes if one.entity == "contacts"} == {"succeeded"}
+
+
+def test_a_long_run_stores_its_rows_in_rounds(tmp_path: Path) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 1100), table_of("bank_accounts", 150)]) as mirror:
+        report = mirror.good("accounts", "bank_accounts", round_rows=100)
+        assert report.rows == 1250
+        assert mirror.ask("select count(*) > 1 from exact_online._dlt_loads") == [(True,)]
+        assert (len(mirror.keys("accounts")), len(mirror.keys("bank_accounts"))) == (1100, 150)
+        emptied(mirror, BANK_ACCOUNTS, range(9))
+        again = mirror.good("accounts", "bank_accounts", full_refresh=True, round_rows=100)
+        assert (again.rows, again.deleted) == (1241, {("bank_accounts", DIVISION): 9})
+        assert len(mirror.keys("bank_accounts")) == 141
+        assert mirror.good("accounts", round_rows=1).rows == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,11 @@ class Run:
     extraction: Extraction
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     marks: dict[str, dict[int, Bookmark]] = field(default_factory=lambda: defaultdict(dict))
+    is_new: bool = True
+    gone: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    met: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    ends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def outcome(self, name: str, division: int | None = DIVISION) -> Outcome:
         (found,) = [one for one in self.extraction.outcomes if (one.entity, one.division) == (name, division)]
@@ -44,10 +49,22 @@ class Run:
         return sorted(row[key] for row in self.rows[name])
 
     def keep(self, name: str, delivery: Delivery) -> None:
+        """``ends``: how many rows and keys had come by when a full reading said it was complete."""
+        if delivery.is_pass:
+            self.met[name] += delivery.size
         if delivery.table is not None:
             self.rows[name] += delivery.table.to_pylist()
+        if delivery.gone is not None:
+            self.gone[name] += delivery.gone["key"].to_pylist()
+        if delivery.seen is not None:
+            self.seen[name] += delivery.seen["id"].to_pylist()
+        if delivery.ends_pass:
+            self.ends[name].append(self.met[name])
         if delivery.bookmark is not None and delivery.division is not None:
-            self.marks[name][delivery.division] = delivery.bookmark
+            is_swept = delivery.is_pass and (self.is_new or delivery.ends_pass)
+            today = self.extraction.session.client.today().isoformat()  # type: ignore[union-attr]
+            swept = today if is_swept else delivery.bookmark.swept
+            self.marks[name][delivery.division] = replace(delivery.bookmark, swept=swept)
 
 
 def session(way: Road, divisions: Sequence[int] = (DIVISION,), max_workers: int = 16, **options: Any) -> Session:
@@ -60,7 +77,7 @@ def prepared(way: Road, names: Iterable[str], options: Options | None = None, ma
     extraction = Extraction(lambda: session(way, **kw), options or Options())
     for name in names:
         extraction.want(entity(name), known.get(name, {}))
-    return Run(extraction)
+    return Run(extraction, is_new=not known)
 
 
 def read(way: Road, names: Sequence[str], options: Options | None = None, marks: Mapping[str, Any] | None = None, **kw: Any) -> Run:  # fmt: skip
@@ -80,13 +97,16 @@ def read(way: Road, names: Sequence[str], options: Options | None = None, marks:
 
 def invoices(count: int) -> Table:
     """Three rows an invoice: a header and two lines."""
-    rows = [{"ID": guid(at), "InvoiceID": guid(9000 + at // 3), "LineNumber": at % 3} for at in range(count)]
-    return table(INVOICES, rows)
+    return table(INVOICES, invoice_rows(count))
 
 
-def attachments(divisions: Mapping[int, int]) -> Table:
+def invoice_rows(count: int) -> list[dict[str, Any]]:
+    return [{"ID": guid(at), "InvoiceID": guid(9000 + at // 3), "LineNumber": at % 3} for at in range(count)]
+
+
+def attachments(divisions: Mapping[int, int], **options: Any) -> Table:
     rows = {code: [{"ID": guid(at)} for at in range(count)] for code, count in divisions.items()}
-    return table(ATTACHMENTS, rows)
+    return table(ATTACHMENTS, rows, **options)
 
 
 def test_header_and_lines_are_read_in_one_go() -> None:
@@ -198,9 +218,9 @@ def test_a_consumer_that_leaves_stops_the_threads() -> None:
         run = prepared(way, ["document_attachments"], Options(batch_rows=1000, held_rows=1000))
         while run.extraction.take("document_attachments") is None:
             pass
-        run.extraction.close()
+        assert run.extraction.release("document_attachments")
         for thread in threading.enumerate():
-            if thread.name == f"division-{DIVISION}":
+            if thread.name == "exact-reader":
                 thread.join(5)
         assert run.outcome("document_attachments").status == "paused"
         assert way.server.calls("DocumentAttachments") < 9
@@ -212,47 +232,105 @@ def snapshot(count: int) -> Table:
     return table(TYPES, rows, key=TYPES.key)
 
 
-def test_a_snapshot_is_handed_over_only_when_it_is_complete() -> None:
+def test_what_has_gone_from_a_snapshot_can_be_told_only_when_it_is_complete() -> None:
     with road([snapshot(150)]) as way:
         cut = read(way, ["gl_transaction_types"], Options(batch_rows=10), max_calls=2)
-        assert (cut.rows, cut.marks) == ({}, {})
+        assert (len(cut.rows["gl_transaction_types"]), cut.marks, cut.ends) == (120, {}, {})
         outcome = cut.outcome("gl_transaction_types")
-        assert (outcome.status, outcome.rows, outcome.before, outcome.after) == ("paused", 0, None, None)
+        assert (outcome.status, outcome.rows, outcome.before, outcome.after) == ("paused", 120, None, None)
         assert isinstance(outcome.error, CallBudgetSpent)
         whole = read(way, ["gl_transaction_types"], Options(batch_rows=10))
         assert len(whole.rows["gl_transaction_types"]) == 150
         assert whole.outcome("gl_transaction_types").rows == 150
-        assert whole.marks["gl_transaction_types"][DIVISION] == Bookmark("single", "snapshot")
+        assert whole.marks["gl_transaction_types"][DIVISION] == Bookmark("single", "snapshot", swept="2026-03-02")
+        assert whole.ends == {"gl_transaction_types": [150]}
         assert way.server.violations == []
 
 
-def test_a_full_refresh_hands_nothing_over_until_all_of_it_has_arrived() -> None:
-    options = Options(full_refresh=frozenset({"document_attachments"}), batch_rows=1000)
-    mark = Bookmark("sync", "rowversion", rowversion=1)
-    marks = {"document_attachments": {DIVISION: mark}}
+def test_what_has_gone_before_a_full_refresh_can_be_told_only_when_all_of_it_has_arrived() -> None:
+    name, options = "document_attachments", Options(full_refresh=frozenset({"document_attachments"}), batch_rows=1000)
+    marks = {name: {DIVISION: Bookmark("sync", "rowversion", rowversion=1, swept="2026-03-01")}}
     with road([attachments({DIVISION: 3500})]) as way:
-        cut = read(way, ["document_attachments"], options, marks, max_calls=2)
-        assert (cut.rows, cut.marks) == ({}, {})
-        assert (cut.outcome("document_attachments").rows, cut.outcome("document_attachments").after) == (0, None)
-        whole = read(way, ["document_attachments"], options, marks)
-        assert len(whole.rows["document_attachments"]) == 3500
-        assert whole.marks["document_attachments"][DIVISION].rowversion is not None
+        cut = read(way, [name], options, marks, max_calls=2)
+        assert (len(cut.rows[name]), cut.ends) == (2000, {})
+        reached = cut.marks[name][DIVISION]
+        assert (cut.outcome(name).rows, cut.outcome(name).after) == (2000, str(reached.rowversion))
+        assert reached.swept is None
+        whole = read(way, [name], options, marks)
+        assert len(whole.rows[name]) == 3500
+        assert whole.marks[name][DIVISION].rowversion is not None
+        assert whole.ends == {name: [3500]}
+        assert way.server.violations == []
+
+
+def test_a_full_refresh_that_was_cut_short_is_made_good_by_a_comparison_at_the_end_of_the_rest() -> None:
+    name, options = "document_attachments", Options(full_refresh=frozenset({"document_attachments"}), batch_rows=1000)
+    marks = {name: {DIVISION: Bookmark("sync", "rowversion", rowversion=1, swept="2026-03-01")}}
+    with road([attachments({DIVISION: 3500})]) as way:
+        cut = read(way, [name], options, marks, max_calls=2)
+        rest = read(way, [name], marks=cut.marks)
+        assert len(rest.rows[name]) == 1500
+        assert sorted(rest.seen[name]) == sorted(guid(at) for at in range(3500))
+        assert rest.ends == {name: [3500]}
+        assert rest.marks[name][DIVISION].swept == "2026-03-02"
+        quiet = read(way, [name], marks=rest.marks)
+        assert (quiet.rows, quiet.seen, quiet.ends) == ({}, {}, {})
         assert way.server.violations == []
 
 
 def test_what_was_read_before_a_day_ran_out_is_kept_and_the_next_run_goes_on() -> None:
-    with road([attachments({DIVISION: 4500})], day_limit=2) as way:
+    """From the second run on, the first call of a day is for the log of deletions."""
+    with road([attachments({DIVISION: 6500})], day_limit=3) as way:
         cut = read(way, ["document_attachments"], Options(batch_rows=10_000))
         outcome = cut.outcome("document_attachments")
-        assert (outcome.status, outcome.rows, type(outcome.error)) == ("paused", 2000, DayQuotaSpent)
+        assert (outcome.status, outcome.rows, type(outcome.error)) == ("paused", 3000, DayQuotaSpent)
         assert outcome.after == str(cut.marks["document_attachments"][DIVISION].rowversion)
         way.clock.advance(days=1)
         rest = read(way, ["document_attachments"], marks=cut.marks)
+        assert rest.outcome("document_attachments").rows == 2000
         way.clock.advance(days=1)
         last = read(way, ["document_attachments"], marks=rest.marks)
         found = cut.ids("document_attachments") + rest.ids("document_attachments") + last.ids("document_attachments")
-        assert sorted(found) == sorted(guid(at) for at in range(4500))
+        assert sorted(found) == sorted(guid(at) for at in range(6500))
+        assert way.server.calls("sync/Deleted") == 2
         assert way.server.violations == []
+
+
+def test_the_log_of_deletions_is_read_first_and_once_for_all_that_have_been_stored() -> None:
+    tables = [attachments({DIVISION: 5}, entity_type=4), table(INVOICES, invoice_rows(6), entity_type=13)]
+    names = ["document_attachments", "sales_invoices", "sales_invoice_lines"]
+    with road(tables) as way:
+        first = read(way, names)
+        assert (first.gone, way.server.calls("sync/Deleted")) == ({}, 0)  # nothing is stored that could be deleted
+        assert {kept[DIVISION].deletes for kept in first.marks.values()} == {0}
+        way.server.delete("sync/Documents/DocumentAttachments", DIVISION, guid(2))
+        way.server.delete("sync/SalesInvoice/SalesInvoices", DIVISION, guid(3))
+        asked = len(way.server.requests)
+        second = read(way, names, marks=first.marks)
+        assert "/sync/Deleted?" in way.server.requests[asked].target
+        assert way.server.calls("sync/Deleted") == 1
+        assert second.gone == {
+            "document_attachments": [guid(2)],
+            "sales_invoices": [guid(3)],
+            "sales_invoice_lines": [guid(3)],
+        }
+        third = read(way, names, marks=second.marks)
+        assert (third.gone, third.rows) == ({}, {})
+        assert way.server.violations == []
+
+
+def test_a_log_that_cannot_be_read_is_a_warning_and_keeps_its_place() -> None:
+    with road([attachments({DIVISION: 5}, entity_type=4)]) as way:
+        first = read(way, ["document_attachments"])
+        way.server.delete("sync/Documents/DocumentAttachments", DIVISION, guid(2))
+        way.server.fail_next(1, "sync/Deleted", Canned(403, "", {"Reason": ""}))
+        second = read(way, ["document_attachments"], marks=first.marks)
+        assert second.outcome("document_attachments").status == "succeeded"
+        (warning,) = second.extraction.warnings
+        assert f"division {DIVISION}: deletions cannot be read" in warning
+        third = read(way, ["document_attachments"], marks=first.marks | second.marks)
+        assert third.gone == {"document_attachments": [guid(2)]}
+        assert third.extraction.warnings == []
 
 
 ATTACHED = [{"ID": guid(at)} for at in range(70)]
@@ -276,6 +354,21 @@ def test_a_feed_that_is_not_offered_is_replaced_by_the_next(refusal: Canned | No
         again = read(way, ["document_attachments"], marks=run.marks)
         assert again.outcome("document_attachments").feed == "bulk"
         assert way.server.calls("sync/Documents/DocumentAttachments") == 1
+        assert way.server.violations == []
+
+
+def test_deletions_reach_what_is_read_through_another_feed_day_after_day() -> None:
+    """Each day the preferred feed is tried anew; that costs the place in the log of deletions nothing."""
+    bulk = table(endpoint("bulk/CRM/Accounts"), [{"ID": guid(at), "Modified": LONG_AGO} for at in range(5)], entity_type=2)  # fmt: skip
+    with road([bulk]) as way:
+        run = read(way, ["accounts"])
+        assert run.outcome("accounts").feed == "bulk"
+        for day in range(3):
+            way.clock.advance(days=1)
+            way.server.delete("bulk/CRM/Accounts", DIVISION, guid(day))
+            run = read(way, ["accounts"], marks=run.marks)
+            assert (run.outcome("accounts").feed, run.gone) == ("bulk", {"accounts": [guid(day)]})
+        assert way.server.calls("sync/Deleted") == 3
         assert way.server.violations == []
 
 
@@ -341,7 +434,9 @@ def test_a_value_that_cannot_be_read_keeps_the_bookmark_and_the_report_says_so()
         outcome = run.outcome("document_attachments")
         assert (outcome.status, outcome.rows, outcome.before, outcome.after) == ("failed", 0, "50", "50")
         assert "FileSize" in str(outcome.error)
-        assert (run.rows, run.marks) == ({}, {})
+        # What is known of the log of deletions moves on; where the rows stood does not.
+        known = Bookmark("sync", "rowversion", rowversion=50, deletes=0, deletes_on="2026-03-02")
+        assert (run.rows, run.marks) == ({}, {"document_attachments": {DIVISION: known}})
         assert len(read(way, ["document_attachments"], marks=mark).rows["document_attachments"]) == 1500
 
 

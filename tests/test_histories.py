@@ -27,7 +27,7 @@ from exact_source.events import Event, StageReached
 from exact_source.sandbox import Fault, Sandbox
 from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
-from interruption import contents
+from interruption import contents, differences
 
 DIVISIONS = (100001, 100002)
 # Of each kind of feed at least one; header and lines of quotations have streams of their own, invoices share one.
@@ -111,7 +111,7 @@ class Company:
         found, wanted = (contents(self.folder / f"{name}.duckdb") for name in ("mirror", "clean"))
         assert found.keys() == wanted.keys()
         for name, rows in wanted.items():
-            assert found[name] == rows, (name, dict(found[name] - rows), dict(rows - found[name]))
+            assert found[name] == rows, f"{name}: {differences(found[name], rows)}"
 
 
 class History(RuleBasedStateMachine):

@@ -15,12 +15,13 @@ ROOT = Path(exact_source.__file__).parent
 REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
-    errors events clock catalogue odata limits responses retries tables cursors
-    setting_values settings secrets_at_rest token_lock connections tokens token_answers refusals host
+    errors events clock catalogue odata limits budgets responses retries tables cursors
+    setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    client reading jobs extraction mirror deletions resources source packages runs run_history sandbox cli __main__
+    ledger run_lock client reading jobs extraction mirror deletions resources source packages runs run_history plan
+    sandbox cli __main__
 """.split()
-KNOWLEDGE = "errors events catalogue odata limits responses retries tables cursors".split()
+KNOWLEDGE = "errors events catalogue odata limits budgets responses retries tables cursors".split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}
 LONGEST = 400

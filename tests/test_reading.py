@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from exact_road import DIVISION, Road, Store, guid, read_until_done, road, table
-from exact_source.catalogue import endpoint
+from exact_source.catalogue import endpoint, entity
 from exact_source.clock import ManualClock
 from exact_source.cursors import Bookmark, Window
 from exact_source.errors import (
@@ -23,6 +25,9 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Event, RequestDone
+from exact_source.odata import wall_clock
+from exact_source.reading import Reading
+from exact_source.tables import share_of
 from strict_exact import Canned, Table
 
 BANKS = endpoint("cashflow/Banks")
@@ -222,6 +227,27 @@ def test_what_changed_before_an_interrupted_reading_goes_on_is_not_lost() -> Non
         assert store.rows[(done,)].Description != "changed"
         store.read(way.client())
         assert store.rows[(done,)].Description == "changed"
+        assert way.server.violations == []
+
+
+def test_an_interrupted_reading_remembers_its_page_and_its_beginning() -> None:
+    with road([banks(300)]) as way:
+        known = Bookmark("single", "modified", modified="2020-01-01T00:00:00.000", deletes=5, swept="2026-03-01")
+        store = Store("banks", bookmark=known)
+        with pytest.raises(CallBudgetSpent):
+            store.read(way.client(max_calls=2))
+        assert store.bookmark is not None
+        assert store.bookmark.resume is not None
+        assert "skiptoken" in store.bookmark.resume
+        assert store.bookmark == replace(
+            known,
+            resume=store.bookmark.resume,
+            highest=LONG_AGO.isoformat(),
+            began=wall_clock(way.clock.now()).isoformat(),
+        )
+        store.read(way.client())
+        assert store.bookmark == replace(known, modified=_iso(LONG_AGO))
+        assert store.taken == 300
         assert way.server.violations == []
 
 
@@ -502,7 +528,68 @@ def test_a_stream_out_of_order_is_stored_only_at_its_end() -> None:
         way.server.fail_next(1, path, rows([9, 5], link))
         way.server.fail_next(1, path, rows([7]))
         store.read(way.client())
-        assert (len(store.rows), store.bookmark) == (3, Bookmark("sync", "rowversion", rowversion=9))
+        found = Bookmark("sync", "rowversion", rowversion=9, moved_on="2026-03-02")
+        assert (len(store.rows), store.bookmark) == (3, found)
+
+
+def _reading(way: Road, store: Store) -> Reading:
+    return Reading(way.client(), DIVISION, [store.share()], store.batch_rows)
+
+
+@pytest.mark.parametrize(("name", "count"), [("banks", 130), ("serial_batch_numbers", 2100), ("banks", 0)])
+def test_the_keys_of_everything_that_exists_come_without_any_other_member(name: str, count: int) -> None:
+    with road([banks(count), serials(count)]) as way:
+        store = Store(name)
+        store.read(way.client())
+        asked = len(way.server.requests)
+        pages = list(_reading(way, store).key_pages())
+        assert sorted(row.ID for page in pages for row in page.rows) == sorted(guid(at) for at in range(count))
+        question = parse_qs(urlsplit(way.server.requests[asked].target).query)
+        assert question["$select"][0].split(",") == list(dict.fromkeys([*store.share().plan.feed.endpoint.key, "ID"]))
+        assert question.get("$filter", ["Timestamp gt 0L"]) == ["Timestamp gt 0L"]
+        assert way.server.violations == []
+
+
+def test_the_keys_of_a_mixed_stream_come_with_the_member_that_tells_its_parts_apart() -> None:
+    rows = [{"ID": guid(at), "InvoiceID": guid(9000 + at // 3), "LineNumber": at % 3} for at in range(30)]
+    with road([table(endpoint("sync/SalesInvoice/SalesInvoices"), rows)]) as way:
+        store = Store("sales_invoices")
+        (page,) = _reading(way, store).key_pages()
+        headers = share_of(page.rows, store.share().plan.feed.share)
+        assert sorted(row.ID for row in headers) == sorted(guid(at) for at in range(0, 30, 3))
+        assert way.server.violations == []
+
+
+def test_keys_are_asked_with_a_filter_where_exact_demands_one() -> None:
+    found = endpoint("crm/Accounts")
+    with road([table(found, [{"ID": guid(1), "Modified": LONG_AGO}], mandatory_filter=True)]) as way:
+        (page,) = _reading(way, Store("accounts", kind="single")).key_pages()
+        assert [row.ID for row in page.rows] == [guid(1)]
+        assert way.server.violations == []
+
+
+def test_row_versions_that_were_made_anew_are_noticed() -> None:
+    with road([serials(10)]) as way:
+        store = Store("serial_batch_numbers")
+        store.read(way.client())
+        assert not _reading(way, store).is_set_back()
+        assert store.bookmark is not None
+        store.bookmark = replace(store.bookmark, rowversion=(store.bookmark.rowversion or 0) + 1)
+        assert _reading(way, store).is_set_back()
+        assert way.server.violations == []
+
+
+def test_a_snapshot_has_no_bookmark_until_its_last_page() -> None:
+    found = entity("gl_transaction_types").feed().endpoint
+    rows = [{found.key[0]: at, "Description": f"type {at}"} for at in range(150)]
+    with road([table(found, rows, key=found.key)]) as way:
+        store = Store("gl_transaction_types")
+        with pytest.raises(CallBudgetSpent):
+            store.read(way.client(max_calls=2))
+        assert store.bookmark is None
+        taken = [(len(one.rows), one.bookmark) for one in _reading(way, store).portions()]
+        assert taken == [(60, None), (60, None), (30, Bookmark("single", "snapshot"))]
+        assert way.server.violations == []
 
 
 def test_an_endpoint_that_does_not_exist_is_said_to_be_missing() -> None:

@@ -52,7 +52,7 @@ def test_the_quick_start_is_the_two_commands_of_the_makefile() -> None:
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
-    commands = {"connect", "divisions", "entities", "run", "status", "sandbox"}
+    commands = {"connect", "divisions", "entities", "plan", "run", "status", "sandbox"}
     assert set(re.findall(r"exact-source (\w+)", README)) <= commands
 
 

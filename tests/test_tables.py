@@ -16,10 +16,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exact_source.catalogue import endpoint, entities, entity
+from exact_source.catalogue import endpoint, entities, entity, snake_case
 from exact_source.catalogue.entities import Share
 from exact_source.errors import Unreadable
-from exact_source.tables import DECIMAL, Layout, naive_of, read_page, schema, share_of, ticks, to_table, utc_of
+from exact_source.tables import (
+    DECIMAL,
+    Layout,
+    deletions_of,
+    keys_of,
+    naive_of,
+    read_page,
+    schema,
+    share_of,
+    ticks,
+    to_table,
+    utc_of,
+    widened,
+)
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 ACCOUNTS = endpoint("crm/Accounts")
@@ -148,13 +161,14 @@ def test_every_member_of_every_feed_may_be_null_or_missing_but_the_key(spelt_out
     for found in entities():
         for feed in found.feeds:
             layout = Layout(feed.endpoint, found.key, found.is_per_division)
-            key = {name: _example(feed.endpoint.field(name).edm) for name in found.key}  # type: ignore[union-attr]
+            carried = feed.endpoint.key if layout.stand_in else found.key
+            key = {name: _example(feed.endpoint.field(name).edm) for name in carried}  # type: ignore[union-attr]
             nulls = {member.name: None for member in feed.endpoint.fields} if spelt_out else {}
             rows = read_page(feed.endpoint, json.dumps({"d": [{**nulls, **key}]}).encode()).rows
             table = to_table(layout, rows, 7)
             assert table.schema == schema(layout)
             filled = {name for name in table.column_names if table.column(name).null_count == 0}
-            assert filled == set(layout.key_columns), found.name
+            assert filled == {*layout.key_columns, *(snake_case(name) for name in carried)}, found.name
 
 
 def test_every_member_of_every_feed_takes_a_value() -> None:
@@ -163,7 +177,8 @@ def test_every_member_of_every_feed_takes_a_value() -> None:
             layout = Layout(feed.endpoint, found.key, found.is_per_division)
             row = {member.name: _example(member.edm) for member in feed.endpoint.fields}
             table = to_table(layout, read_page(feed.endpoint, json.dumps({"d": [row]}).encode()).rows, 7)
-            assert [name for name in table.column_names if table.column(name).null_count] == [], found.name
+            empty = [name for name in table.column_names if table.column(name).null_count]
+            assert empty == table.column_names[-1:] == ["_deleted_at"], found.name
 
 
 def _example(edm: str) -> Any:
@@ -182,6 +197,46 @@ def test_a_row_without_its_key_is_unreadable() -> None:
     rows = read_page(LINES, body('{"ID": null, "Description": "x"}')).rows
     with pytest.raises(Unreadable, match="no ID"):
         to_table(PLAIN, rows, 1)
+
+
+HEADERS = Layout(endpoint("bulk/SalesInvoice/SalesInvoices"), ("ID",))
+
+
+def test_a_feed_that_lacks_the_key_fills_it_from_its_own() -> None:
+    rows = read_page(HEADERS.endpoint, body('{"InvoiceID": "a", "Description": "x"}')).rows
+    table = to_table(HEADERS, rows, 7)
+    assert table.select(["division", "id", "invoice_id"]).to_pylist() == [{"division": 7, "id": "a", "invoice_id": "a"}]
+    assert HEADERS.key_columns == ["division", "id"]
+    assert keys_of(HEADERS, rows).to_pylist() == [{"id": "a"}]
+    keyless = read_page(HEADERS.endpoint, body('{"Description": "x"}')).rows
+    with pytest.raises(Unreadable, match="no InvoiceID"):
+        to_table(HEADERS, keyless, 7)
+
+
+def test_keys_are_what_tells_rows_of_a_division_apart() -> None:
+    rows = read_page(LINES, body('{"ID": "a", "Division": 5, "Description": "x"}', '{"ID": "b"}')).rows
+    assert keys_of(PLAIN, rows).to_pylist() == [{"id": "a"}, {"id": "b"}]
+    assert keys_of(Layout(LINES, ("Division", "ID")), rows).column_names == ["id"]
+    assert keys_of(PLAIN, []).num_rows == 0
+
+
+def test_a_deletion_is_the_key_the_row_version_and_the_moment() -> None:
+    told = (
+        '{"EntityKey": "a", "EntityType": 1, "Timestamp": "9007199254740993", "DeletedDate": "/Date(1782404052403)/"}'
+    )
+    (found,) = deletions_of(read_page(endpoint("sync/Deleted"), body(told)).rows).to_pylist()
+    assert (found["key"], found["timestamp"], list(found)) == ("a", 9007199254740993, ["key", "timestamp", "modified"])
+    assert found["modified"] == instant_of(1782404052403)
+
+
+def test_some_columns_are_widened_to_whole_rows_of_a_division() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    keys = pa.table({"id": ["a", "b"], "_deleted_at": [moment, moment]})
+    table = widened(PLAIN, 7, keys)
+    assert table.schema == schema(PLAIN)
+    filled = [name for name in table.column_names if not table.column(name).null_count]
+    assert filled == ["division", "id", "_deleted_at"]
+    assert table.select(filled).to_pylist()[1] == {"division": 7, "id": "b", "_deleted_at": moment}
 
 
 def test_no_rows_make_an_empty_table_with_all_columns() -> None:

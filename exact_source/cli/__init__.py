@@ -17,6 +17,7 @@ COMMANDS = {
     "connect": "Give consent for a connection and store its token.",
     "divisions": "List the divisions of a connection.",
     "entities": "List what can be read.",
+    "plan": "Tell what a run would cost, before it starts.",
     "run": "Read Exact Online and load it into a database.",
     "status": "Tell how connections and their last runs stand, without asking Exact.",
     "sandbox": "Serve a make-believe Exact Online on this machine.",

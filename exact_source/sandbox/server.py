@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -69,6 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(reply)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle  # noqa: N815
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """``Date`` tells the sandbox's time, as the rate headers do."""
+        del timestamp
+        return format_datetime(self.server.clock.now(), usegmt=True)
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status, reply.reason or None)

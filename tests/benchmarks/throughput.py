@@ -21,6 +21,7 @@ from exact_source.client import Client
 from exact_source.clock import SystemClock
 from exact_source.extraction import Extraction
 from exact_source.jobs import Options, Session
+from exact_source.mirror import Mirror
 from exact_source.resources import resource
 
 DIVISION = 124132
@@ -78,7 +79,7 @@ def ours(pages: Pages) -> dlt.sources.DltSource:
 
     @dlt.source(name="exact_online", section="exact_online")
     def columnar() -> dlt.sources.DltResource:
-        return resource(entity("transaction_lines"), reading)
+        return resource(entity("transaction_lines"), reading, Mirror())
 
     return columnar()
 
