@@ -176,6 +176,7 @@ class History(RuleBasedStateMachine):
 
     @rule(division=divisions)
     def move(self, division: int) -> None:
+        self.company.clock.sleep(60)  # two moves at one moment would be one move by all that Exact tells
         self.company.sandbox.move_division(division)
 
     @rule(family=families, division=divisions)

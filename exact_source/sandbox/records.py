@@ -26,6 +26,7 @@ MOVED_ROWVERSION = 41_203_000_001
 RETENTION = timedelta(days=61)
 _STEPS = (1, 1, 4, 1, 2)
 _CHUNK = 1000
+_BETWEEN_DATABASES = 10_000_000  # so that no two databases give the same row version
 _INSERT = "insert into record (division, family, sort, rowversion, modified, parent, body) values (?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -196,7 +197,8 @@ class Records:
     def _rowversions(self, division: int, count: int) -> list[int]:
         """The next row versions of the division's database: growing, shared by all its divisions, with gaps."""
         counter = self._counter(division)
-        start = MOVED_ROWVERSION if counter != "rowversion:0" else FIRST_ROWVERSION
+        home = int(counter.removeprefix("rowversion:"))
+        start = MOVED_ROWVERSION - home * _BETWEEN_DATABASES if home else FIRST_ROWVERSION
         last = int(self._storage.setting(counter) or start)
         versions = list(accumulate(islice(cycle(_STEPS), count), initial=last))[1:]
         self._storage.keep(counter, str(versions[-1] if versions else last))
