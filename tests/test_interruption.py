@@ -44,7 +44,8 @@ class Bench:
 
     def pipelines(self) -> Iterator[Path]:
         """The working folders of dlt, one for each mirror."""
-        return (self.desk.home / "data" / "exact-source" / "pipelines").glob("*")
+        folder = self.desk.home / "data" / "exact-source" / "pipelines"
+        return (path for path in folder.iterdir() if path.is_dir())
 
 
 @contextmanager
@@ -120,6 +121,7 @@ def test_a_run_killed_anywhere_is_made_good_by_the_next_one(tmp_path: Path, caps
 def test_what_dlt_leaves_when_it_is_killed_stops_no_later_run(one: Bench) -> None:
     """The two places where dlt, killed between two steps of its own, would fail for ever after."""
     mirror = one.mirror("left")
+    finished(one.mirror("other").load())
     known = set(one.pipelines())
     finished(mirror.load())
     [pipeline] = set(one.pipelines()) - known
@@ -133,7 +135,7 @@ def test_what_dlt_leaves_when_it_is_killed_stops_no_later_run(one: Bench) -> Non
 
 def told(ended: Ended, code: int) -> str:
     """What a run that failed told on stderr: words, never a traceback."""
-    assert ended.code == code, ended
+    assert ended.code == code, f"{ended.code}: {ended.stdout}{ended.stderr}"
     assert "Traceback" not in ended.stdout + ended.stderr
     return ended.stderr
 
@@ -146,7 +148,7 @@ def test_a_full_disk_loses_nothing(one: Bench) -> None:
     for _ in range(DISKS_FILLED):
         one.books.change()
         ended = mirror.load(limits=Limits(file_size=int(2 ** chance.uniform(8, log2(largest)))))
-        assert ended.code == 0 or (ended.code == 4 and "Nothing is lost" in ended.stderr)
+        assert ended.code == 0 or (ended.code in (2, 4) and "Nothing is lost" in ended.stderr), f"{ended.code}: {ended.stdout}{ended.stderr}"
         steps.update(re.findall(r"failed in step (\w+)", ended.stderr))
     assert {"extract", "load"} <= set(steps)
     mirror.equals_a_clean_load()
