@@ -15,9 +15,10 @@ from typing import Any
 
 import dlt
 from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import books
+from exact_source import books, packages
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import StageReached
@@ -182,7 +183,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
             if order.reconcile:
                 around.listener(StageReached("reconcile"))
                 reconciliation = _reconciled(pipeline, extraction, order, run_id)
-        except (PipelineStepFailed, Retryable) as error:
+        except (PipelineStepFailed, DestinationException, Retryable) as error:
             failure = _translated(error)
             if extraction.session is None:
                 raise failure from None
@@ -223,6 +224,8 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
     Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
     """
     around.listener(StageReached("restore"))
+    packages.settle(pipeline)
+    pipeline = packages.trusting_destination(pipeline)
     pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
@@ -280,7 +283,7 @@ def _translated(error: BaseException) -> ExactError:
         if isinstance(seen, KeyboardInterrupt):
             raise seen from None  # dlt holds signals back and wraps them as well
         seen = seen.__cause__ or seen.__context__
-    step = getattr(error, "step", "run")
+    step = getattr(error, "step", "sync")
     told = str(getattr(error, "exception", error)).splitlines()
     return Retryable(
         f"the destination failed in step {step}: {told[0] if told else type(error).__name__}. "
@@ -290,11 +293,13 @@ def _translated(error: BaseException) -> ExactError:
 
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
+    folder, name = private_folder("pipelines"), pipeline_name(connection, target)
+    packages.clear_schemas(folder / name)
     pipeline = dlt.pipeline(
-        pipeline_name=pipeline_name(connection, target),
+        pipeline_name=name,
         destination=destination_of(target),
         dataset_name=target.dataset,
-        pipelines_dir=str(private_folder("pipelines")),
+        pipelines_dir=str(folder),
     )
     if target.destination == "duckdb" and not Path(_absolute(target)).exists() and pipeline.first_run is False:
         # The file was taken away: what the state says was read is no longer there.

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from exact_source.cli.failures import exit_code_of, print_failure
+from exact_source.cli.failures import exit_code_of, print_failure, stoppable
 
 # Command and what it is for; the module of the same name holds the rest.
 COMMANDS = {
@@ -46,7 +46,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with stoppable():
+                return super().invoke(ctx)
         except (click.exceptions.Exit, BrokenPipeError):
             raise
         except click.ClickException as error:

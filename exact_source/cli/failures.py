@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -27,6 +31,19 @@ def exit_code_of(error: BaseException, ctx: click.Context) -> int:
     if ctx.meta.get("debug"):
         click.echo(masked("".join(traceback.format_exception(error))), err=True)
     return _told(ctx, type(error).__name__, f"unexpected {_place(error)}; --debug shows the traceback", UNEXPECTED)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM, by which services are stopped, ends a command as Ctrl-C does: in words, with what was kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def masked(text: str) -> str:

@@ -26,6 +26,7 @@ MOVED_ROWVERSION = 41_203_000_001
 RETENTION = timedelta(days=61)
 _STEPS = (1, 1, 4, 1, 2)
 _CHUNK = 1000
+_BETWEEN_DATABASES = 10_000_000  # so that no two databases give the same row version
 _INSERT = "insert into record (division, family, sort, rowversion, modified, parent, body) values (?, ?, ?, ?, ?, ?, ?)"
 
 
