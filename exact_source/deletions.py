@@ -19,7 +19,7 @@ from exact_source.cursors import Bookmark
 from exact_source.errors import ExactError
 from exact_source.extraction import Extraction
 from exact_source.jobs import Delivery, Session
-from exact_source.mirror import Mirror
+from exact_source.mirror import Mirror, Place
 from exact_source.tables import DELETED_AT
 
 USER_HAS_RIGHTS = "{division}/users/UserHasRights"
@@ -44,13 +44,16 @@ class _Pass:
 
 
 class Upkeep:
-    """Keeps the table of one entity free of rows that no longer exist, delivery by delivery."""
+    """Keeps the table of one entity free of rows that no longer exist, delivery by delivery.
 
-    def __init__(self, entity: Entity, extraction: Extraction, mirror: Mirror) -> None:
+    ``mirror``: None before the first load, when nothing is stored yet.
+    """
+
+    def __init__(self, entity: Entity, extraction: Extraction, mirror: Mirror | None) -> None:
         self._entity = entity
         self._extraction = extraction
-        self._mirror = mirror
-        self._stored: dict[int | None, int] | None = None
+        self._mirror = mirror or Mirror()
+        self._stored: dict[int | None, int] | None = {} if mirror is None else None
         self._passes: dict[int | None, _Pass] = {}
 
     def applied(self, delivery: Delivery) -> Iterator[pa.Table | Bookmark]:
@@ -101,7 +104,7 @@ class Upkeep:
         """Keys that are stored and were not met."""
         names = _own_columns(delivery)
         kinds = pa.schema([tables.schema(delivery.layout).field(name).with_nullable(True) for name in names])
-        stored = self._mirror.keys(self._entity.table, delivery.division, names, delivery.floor)
+        stored = self._mirror.keys(self._place(delivery), names, delivery.floor)
         if stored is None:
             return kinds.empty_table()
         met = [one.cast(kinds) for one in current.met] or [kinds.empty_table()]
@@ -128,9 +131,7 @@ class Upkeep:
         if not self._mirror.is_known:
             return gone.rename_columns([key, *gone.column_names[1:]])
         owner = self._entity.owner and snake_case(self._entity.owner)
-        named = self._mirror.named(
-            self._entity.table, delivery.division, (key, owner), gone["key"].unique().to_pylist()
-        )
+        named = self._mirror.named(self._place(delivery), (key, owner), gone["key"].unique().to_pylist())
         found = pa.table({key: pa.array(list(named), pa.string()), "key": pa.array(list(named.values()), pa.string())})
         return found.join(gone, keys="key", join_type="inner").drop_columns(["key"])
 
@@ -146,13 +147,14 @@ class Upkeep:
             marked = keys.append_column(DELETED_AT, pa.repeat(at, keys.num_rows))
             yield tables.widened(delivery.layout, delivery.division, _fitting(marked, delivery))
             return
-        for names, rows in self._mirror.rows(
-            self._entity.table, delivery.division, keys.select(_own_columns(delivery))
-        ):
+        for names, rows in self._mirror.rows(self._place(delivery), keys.select(_own_columns(delivery))):
             schema = self._whole_schema(names)
             columns: dict[str, Any] = dict(zip(names, zip(*rows, strict=True), strict=True))
             columns[DELETED_AT] = [at.as_py()] * len(rows)
             yield pa.Table.from_arrays([pa.array(columns[one.name], one.type) for one in schema], schema=schema)
+
+    def _place(self, delivery: Delivery) -> Place:
+        return Place(self._entity.table, delivery.division)
 
     def _whole_schema(self, names: list[str]) -> pa.Schema:
         """The columns that the stored table has of those that any feed of the entity gives."""

@@ -127,18 +127,14 @@ class Extraction:
                 return None
         raise Finished
 
-    def release(self, name: str) -> bool:
-        """Nobody takes this entity's rows any more; what was not taken is read again next time.
-
-        True when that holds for all entities.
-        """
+    def release(self, name: str) -> None:
+        """Nobody takes this entity's rows any more; what was not taken is read again next time."""
         with self._changed:
             self._released.add(name)
             self._held -= sum(delivery.size for delivery in self._ready.pop(name, ()))
             self._changed.notify_all()
         if self.is_over and not self.stays_open:
             self.close()
-        return self.is_over
 
     def close(self) -> None:
         """Stops the threads and closes the connection, which its owner may keep open with ``stays_open``."""

@@ -1,12 +1,14 @@
 """What the destination holds of an entity, asked in SQL through dlt's own client. Reads only.
 
-Where the destination cannot be asked (no SQL, or a resource that is read without a pipeline), nothing is known of it.
+Where the destination cannot be asked (no SQL, or a resource that is read without a pipeline), nothing is known of it. A
+connection lasts for one question, so that a DuckDB file stays free for other readers while Exact is being read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from typing import Any
@@ -24,122 +26,129 @@ AT_ONCE = 500  # keys in one question
 FETCHED = 50_000  # rows taken from the destination at a time
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The rows of one table, and of one division where rows are kept by division, that exist."""
+
+    table: str
+    division: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """An open connection to the destination."""
+
+    client: Any
+
+    def name(self, table: str) -> str:
+        name: str = self.client.make_qualified_table_name(table)
+        return name
+
+    def quoted(self, column: str) -> str:
+        name: str = self.client.escape_column_name(column)
+        return name
+
+    def among(self, place: Place) -> tuple[str, list[Any]]:
+        exists = f"{self.name(place.table)} WHERE {self.quoted(DELETED_AT)} IS NULL"
+        return (exists, []) if place.division is None else (f"{exists} AND division = %s", [place.division])
+
+    def asked(self, question: str, values: Sequence[Any] = ()) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
+        """Names of columns and some rows at a time; nothing when the table is not there yet."""
+        try:
+            with self.client.execute_query(question, *values) as cursor:
+                names = [column[0] for column in cursor.description]
+                while rows := cursor.fetchmany(FETCHED):
+                    yield names, [tuple(row) for row in rows]
+        except DatabaseUndefinedRelation:
+            return
+
+
 class Mirror:
-    """The destination that dlt is extracting for. One connection, opened at the first question, for one thread."""
+    """The destination that dlt is extracting for."""
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._client: Any = None
         self._is_deaf = False
 
     @property
     def is_known(self) -> bool:
         """False when the destination cannot be asked."""
-        return self._opened() is not None
-
-    def close(self) -> None:
-        self._stack.close()
-        self._client = None
+        with self._asking() as ask:
+            return ask is not None
 
     def counts(self, table: str, *, has_division: bool) -> dict[int | None, int]:
         """Rows that exist, by division (None: not kept by division)."""
-        client = self._opened()
-        if client is None:
-            return {}
-        group = "division" if has_division else "NULL"
-        found = self._asked(
-            f"SELECT {group}, COUNT(*) FROM {self._name(table)} WHERE {self._quoted(DELETED_AT)} IS NULL GROUP BY 1"  # noqa: S608
-        )
-        return {division: number for division, number in found if number}
+        with self._asking() as ask:
+            if ask is None:
+                return {}
+            which, _ = ask.among(Place(table, None))
+            group = "division" if has_division else "NULL"
+            found = ask.asked(f"SELECT {group}, COUNT(*) FROM {which} GROUP BY 1")  # noqa: S608 - names are quoted
+            return {division: number for _, rows in found for division, number in rows if number}
 
-    def keys(self, table: str, division: int | None, columns: Sequence[str], floor: date | None) -> pa.Table | None:
+    def keys(self, place: Place, columns: Sequence[str], floor: date | None) -> pa.Table | None:
         """The keys of rows that exist; with ``floor`` only of those modified since. None when that cannot be told."""
-        chosen = ", ".join(self._quoted(name) for name in columns)
-        where, values = self._among(division)
-        if floor is not None:
-            where, values = f"{where} AND {self._quoted('modified')} >= %s", [*values, floor]
-        try:
-            rows = self._batches(f"SELECT {chosen} FROM {self._name(table)} WHERE {where}", values)  # noqa: S608
-            tables = [
-                pa.table({name: list(column) for name, column in zip(columns, zip(*batch, strict=True), strict=True)})
-                for batch in rows
+        with self._asking() as ask:
+            if ask is None:
+                return None
+            which, values = ask.among(place)
+            if floor is not None:
+                which, values = f"{which} AND {ask.quoted('modified')} >= %s", [*values, floor]
+            chosen = ", ".join(map(ask.quoted, columns))
+            found = [
+                pa.table({name: list(column) for name, column in zip(columns, zip(*rows, strict=True), strict=True)})
+                for _, rows in ask.asked(f"SELECT {chosen} FROM {which}", values)  # noqa: S608
             ]
-        except DatabaseUndefinedRelation:
-            return None
-        return pa.concat_tables(tables, promote_options="permissive") if tables else None
+            return pa.concat_tables(found, promote_options="permissive") if found else None
 
-    def named(
-        self, table: str, division: int | None, columns: tuple[str, str | None], values: Sequence[str]
-    ) -> dict[str, str]:
+    def named(self, place: Place, columns: tuple[str, str | None], values: Sequence[str]) -> dict[str, str]:
         """Keys of rows that exist and have one of ``values`` as key or as owner, with the value that named them."""
-        key, owner = self._quoted(columns[0]), self._quoted(columns[1]) if columns[1] else None
-        where, given = self._among(division)
         found: dict[str, str] = {}
-        for some in _slices(values):
-            marks = ", ".join(["%s"] * len(some))
-            named = f"({key} IN ({marks})" + (f" OR {owner} IN ({marks}))" if owner else ")")
-            rows = self._asked(
-                f"SELECT {key}, {owner or key} FROM {self._name(table)} WHERE {where} AND {named}",  # noqa: S608
-                [*given, *some, *(some if owner else ())],
-            )
-            wanted = set(some)
-            found.update({own: own if own in wanted else of for own, of in rows})
+        with self._asking() as ask:
+            if ask is None:
+                return found
+            which, given = ask.among(place)
+            key, owner = ask.quoted(columns[0]), ask.quoted(columns[1] or columns[0])
+            for some in _slices(values):
+                marks, wanted = ", ".join(["%s"] * len(some)), set(some)
+                where = f"{which} AND ({key} IN ({marks}) OR {owner} IN ({marks}))"
+                for _, rows in ask.asked(f"SELECT {key}, {owner} FROM {where}", [*given, *some, *some]):  # noqa: S608
+                    found.update({own: own if own in wanted else of for own, of in rows})
         return found
 
-    def rows(
-        self, table: str, division: int | None, keys: pa.Table
-    ) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
+    def rows(self, place: Place, keys: pa.Table) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
         """Whole rows by key, some at a time, with the names of their columns."""
-        where, given = self._among(division)
-        one = "(" + " AND ".join(f"{self._quoted(name)} = %s" for name in keys.column_names) + ")"
-        for some in _slices(list(zip(*(keys[name].to_pylist() for name in keys.column_names), strict=True))):
-            question = f"SELECT * FROM {self._name(table)} WHERE {where} AND ({' OR '.join([one] * len(some))})"  # noqa: S608
-            with self._cursor(question, [*given, *(value for key in some for value in key)]) as cursor:
-                names = [column[0] for column in cursor.description]
-                yield names, [tuple(row) for row in cursor.fetchall()]
+        with self._asking() as ask:
+            if ask is None:
+                return
+            which, given = ask.among(place)
+            one = "(" + " AND ".join(f"{ask.quoted(name)} = %s" for name in keys.column_names) + ")"
+            for some in _slices(list(zip(*(keys[name].to_pylist() for name in keys.column_names), strict=True))):
+                question = f"SELECT * FROM {which} AND ({' OR '.join([one] * len(some))})"  # noqa: S608
+                yield from ask.asked(question, [*given, *(value for key in some for value in key)])
 
-    def _among(self, division: int | None) -> tuple[str, list[Any]]:
-        """The rows of a division that exist."""
-        exists = f"{self._quoted(DELETED_AT)} IS NULL"
-        return (exists, []) if division is None else (f"{exists} AND division = %s", [division])
-
-    def _asked(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows; none when the table is not there yet."""
+    @contextmanager
+    def _asking(self) -> Iterator[_Questions | None]:
+        pipeline = None if self._is_deaf else _active_pipeline()
         try:
-            return [row for batch in self._batches(question, values) for row in batch]
-        except DatabaseUndefinedRelation:
-            return []
-
-    def _batches(self, question: str, values: Sequence[Any]) -> Iterator[list[tuple[Any, ...]]]:
-        with self._cursor(question, values) as cursor:
-            while rows := cursor.fetchmany(FETCHED):
-                yield rows
-
-    def _cursor(self, question: str, values: Sequence[Any]) -> Any:
-        return self._opened().execute_query(question, *values)
-
-    def _name(self, table: str) -> str:
-        name: str = self._opened().make_qualified_table_name(table)
-        return name
-
-    def _quoted(self, column: str) -> str:
-        name: str = self._opened().escape_column_name(column)
-        return name
-
-    def _opened(self) -> Any:
-        pipeline = None if self._client or self._is_deaf else _active_pipeline()
-        if pipeline is not None:
-            try:
-                client: Any = pipeline.sql_client()
-                self._client = self._stack.enter_context(client)
-            except PipelineException:
-                self._is_deaf = True
-            except DestinationConnectionError:
-                # Before a first load the database itself need not be there.
-                if not pipeline.first_run:
-                    raise
-                self._is_deaf = True
-        return self._client
+            client: Any = pipeline.sql_client() if pipeline else None
+        except PipelineException:
+            client = None
+        if client is None or pipeline is None:
+            yield None
+            return
+        try:
+            client.open_connection()
+        except DestinationConnectionError:
+            # Before a first load the database itself need not be there.
+            if not pipeline.first_run:
+                raise
+            self._is_deaf = True
+            yield None
+            return
+        try:
+            yield _Questions(client)
+        finally:
+            client.close_connection()
 
 
 def _active_pipeline() -> dlt.Pipeline | None:

@@ -47,7 +47,8 @@ def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[A
     state = dlt.current.resource_state()
     marks: dict[str, Any] = state.setdefault("bookmarks", {})
     extraction.want(entity, {int(code): Bookmark.from_state(kept) for code, kept in marks.items()})
-    upkeep = extraction.kept.setdefault(entity.name, Upkeep(entity, extraction, mirror))
+    known = mirror if state.get("has_table") else None
+    upkeep = extraction.kept.setdefault(entity.name, Upkeep(entity, extraction, known))
     goes_on = False
     try:
         # The first turn only registers, so that entities which share a stream are known before it is read.
@@ -56,8 +57,8 @@ def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[A
     except RoundOver:
         goes_on = True
     finally:
-        if goes_on or extraction.release(entity.name):
-            mirror.close()
+        if not goes_on:
+            extraction.release(entity.name)
 
 
 def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], upkeep: Upkeep) -> Iterator[Any]:
