@@ -21,6 +21,7 @@ SETTLED_AFTER = timedelta(hours=2)
 WINDOW_SETTLED_AFTER = timedelta(days=2)
 # Exact keeps deletions for two months (§6.5), of which the shortest, January and February, have 59 days.
 DELETES_KEPT = 58
+ASKED_AGAIN = 7  # days after which a member that the service refused is asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Bookmark:
     last compared with those that exist; None until everything has been read once. ``suspect``: the day on which that
     comparison was not believed. ``fell_on``: the day on which the preferred feed was refused. ``moved_on``: the day on
     which a sync feed last had news, None when its last row may have been deleted. ``without``: members, separated by
-    spaces, that this service does not know. Days are Amsterdam's, in ISO.
+    spaces, that this service did not know on the day ``without_on``. Days are Amsterdam's, in ISO.
     """
 
     feed: FeedKind
@@ -53,6 +54,7 @@ class Bookmark:
     fell_on: str | None = None
     moved_on: str | None = None
     without: str = ""
+    without_on: str | None = None
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Bookmark:
@@ -203,6 +205,20 @@ def after_window(bookmark: Bookmark, span: tuple[date, date, WindowState]) -> Bo
     if state == "finished":
         return replace(bookmark, window=until.isoformat())
     return replace(bookmark, window=bookmark.window or start.isoformat())
+
+
+def left_out(bookmark: Bookmark, today: date) -> list[str]:
+    """Members that are not asked for, because the service refused them within the last week."""
+    age = days_since(bookmark.without_on, today)
+    return bookmark.without.split() if age is not None and age < ASKED_AGAIN else []
+
+
+def leaving_out(bookmark: Bookmark, members: Iterable[str], today: date) -> Bookmark:
+    """The bookmark with the members that the service refuses now."""
+    without = " ".join(sorted(members))
+    is_known = without == bookmark.without and left_out(bookmark, today)
+    day = bookmark.without_on if is_known else today.isoformat()
+    return replace(bookmark, without=without, without_on=day if without else None)
 
 
 def days_since(day: str | None, today: date) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from exact_source import catalogue, tables
+from exact_source import catalogue, cursors, tables
 from exact_source.catalogue import Entity
 from exact_source.client import Client
 from exact_source.errors import ExactError, Forbidden, NotFound, ReconnectRequired, Rejected
@@ -265,7 +265,7 @@ class Extraction:
         # A member that one division's service does not know is not asked of the others either: each refusal counts.
         dropped = self._dropped[job.shares[0].plan.feed.endpoint.path]
         for share in job.shares:
-            dropped.update(share.bookmark.without.split())
+            dropped.update(cursors.left_out(share.bookmark, client.today()))
         return Reading(client, job.division, job.shares, self.options.batch_rows, dropped)
 
     def _delivery(self, job: Job, share: Share) -> Delivery:

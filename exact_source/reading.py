@@ -217,7 +217,7 @@ class Reading:
 
     def _known(self, bookmark: Bookmark) -> Bookmark:
         """The bookmark with what was learnt of the service on the way."""
-        return replace(bookmark, without=" ".join(sorted(self.dropped)))
+        return cursors.leaving_out(bookmark, self.dropped, self.client.today())
 
     # -- pages ----------------------------------------------------------------------------------------------------
 

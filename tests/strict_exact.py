@@ -512,6 +512,15 @@ class StrictExact:
                     if code == division:
                         row["Timestamp"] = self._next_version()
 
+    def give(self, path: str, member: str, edm: str) -> None:
+        """From now on a table has this member; it is empty in the rows there are."""
+        with self._lock:
+            name = _route(path)
+            self._tables[name] = table = replace(self._tables[name], fields={**self._tables[name].fields, member: edm})
+            for (route, code), rows in self._rows.items():
+                if route == name:
+                    self._rows[route, code] = [table.row(row) for row in rows]
+
     def clear(self, path: str, division: int) -> None:
         """Forget all rows of a table, without a trace."""
         with self._lock:

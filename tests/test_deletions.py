@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -367,3 +368,21 @@ def test_a_long_run_stores_its_rows_in_rounds(tmp_path: Path) -> None:
         assert (again.rows, again.deleted) == (1241, {("bank_accounts", DIVISION): 9})
         assert len(mirror.keys("bank_accounts")) == 141
         assert mirror.good("accounts", round_rows=1).rows == 0
+
+
+def test_a_member_that_comes_back_is_asked_for_again_after_a_week(tmp_path: Path) -> None:
+    whole = table_of("accounts", 3)
+    fields = {name: edm for name, edm in whole.fields.items() if name != "City"}
+    with mirroring(tmp_path, [replace(whole, fields=fields)]) as mirror:
+        mirror.good("accounts")
+        refused = mirror.server.calls(ACCOUNTS)
+        mirror.good("accounts")
+        assert (refused, mirror.server.calls(ACCOUNTS)) == (2, 3)
+        mirror.server.give("sync/CRM/Accounts", "City", "Edm.String")
+        mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(1), "City": "Delft"})
+        mirror.good("accounts")
+        assert mirror.ask("select count(city) from exact_online.accounts") == [(0,)]
+        mirror.pass_days(7)
+        mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(2), "City": "Gouda"})
+        mirror.good("accounts")
+        assert mirror.ask("select count(city) from exact_online.accounts") == [(1,)]
