@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench fuzz audit clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -29,6 +29,16 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python tests/benchmarks/throughput.py
+
+# Fifty times as many cases as in `make test`; takes its time.
+fuzz: .venv/installed
+	FUZZ_TIMES=50 $(BIN)/python -m pytest tests/test_fuzz.py --timeout=0
+
+# Needs the public database of vulnerabilities, so it is no part of .ci; a package it cannot look up fails it.
+audit:
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage demo.duckdb

@@ -14,6 +14,7 @@ from exact_source.connections import REFRESH_AFTER, Connection, Identity
 from exact_source.errors import Busy
 from exact_source.host import Answer, ExactHost
 from exact_source.renewal import Renewal, Step, no_step
+from exact_source.setting_values import Masked
 from exact_source.settings import Settings, require_credentials
 from exact_source.token_answers import says_expired
 from exact_source.tokens import TokenStore
@@ -86,6 +87,7 @@ class Authorizer:
         ``code`` is URL-decoded; ``received_at`` is when it came, three minutes after which it is not even sent.
         """
         require_credentials(self.settings)
+        code = Masked(code)
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         return self._renewal.first(form, (received_at or self._clock.now()) + CODE_LIFE)
 

@@ -39,7 +39,7 @@ from exact_source.retries import Patience
 T = TypeVar("T")
 Reader = Callable[[bytes], T]
 
-HEADERS = {"Accept": "application/json"}
+JSON = "application/json"
 SETTLING_WAITS = (0.1, 0.5, 2.0)  # seconds between tries to note an answer while the ledger does not answer
 
 
@@ -80,9 +80,10 @@ class _Attempt:
 
     url: str
     call: Call
+    accept: str
     number: int = 1
     refusals: int = 0
-    token: str = ""
+    token: str = field(default="", repr=False)
     was_renewed: bool = False
     waited: float = 0.0
     blocked: Blocked | None = None
@@ -118,14 +119,15 @@ class Client:
         self._count = threading.Lock()
         self._calls = 0
         self._stopped = threading.Event()
+        self._is_closed = False
         self._belongings = ExitStack()
         self._http = httpx.Client(
             transport=transport,
-            headers=HEADERS,
             # Exact's cookies pin a session to a server and are of no use (§4.1): none is kept, so none is sent back.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=timeout,
             follow_redirects=False,
+            trust_env=odata.is_encrypted(self.base_url),
         )
 
     @property
@@ -156,18 +158,26 @@ class Client:
         self._belongings.push(belongings)
 
     def close(self) -> None:
+        self._is_closed = True
         self._http.close()
         self._belongings.close()
 
-    def get(self, link: str, read: Reader[T], *, division: int | None) -> tuple[T, Answer]:
+    def get(self, link: str, read: Reader[T], *, division: int | None, accept: str = JSON) -> tuple[T, Answer]:
         """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.
 
         Raises an ExactError: Paused when a quota says stop, Retryable when patience ran out, Rejected when Exact
         refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
         """
         url = self.absolute(link)
-        attempt = _Attempt(url, Call(division, urlsplit(url).path))
-        lane = self._lane(division)
+        attempt = _Attempt(url, Call(division, urlsplit(url).path), accept)
+        try:
+            return self._answered(attempt, read, self._lane(division))
+        except Exception:
+            if self._is_closed:  # whatever this request met was the end of the run, not a fault of Exact or the store
+                raise CallBudgetSpent("the run was stopped") from None
+            raise
+
+    def _answered(self, attempt: _Attempt, read: Reader[T], lane: _Lane) -> tuple[T, Answer]:
         with lane.lock:
             while True:
                 try:
@@ -200,17 +210,12 @@ class Client:
 
     def absolute(self, link: str) -> str:
         """The URL to ask. Raises Unreadable when it is none or belongs to another host, before anything is sent."""
-        if link.startswith("/"):
+        if link.startswith("/") and not link.startswith("//"):
             link = self.base_url + link
-        try:
-            httpx.URL(link)
-            is_ours = odata.origin(link) == odata.origin(self.base_url)
-        except (ValueError, httpx.InvalidURL):
-            raise Unreadable("Exact's answer holds a link that is no URL; it was not followed") from None
-        if not is_ours:
+        if not odata.is_of(link, self.base_url):
             raise Unreadable(
-                f"Exact's answer links to another host ({urlsplit(link).hostname}); "
-                f"only {urlsplit(self.base_url).hostname} gets the token, so the link was not followed"
+                f"Exact's answer links to another host, or to none ({link[:80]!r}); only "
+                f"{urlsplit(self.base_url).netloc} gets the token, so the link was not followed"
             )
         if len(link) > odata.LONGEST_URL:
             raise ConfigurationError(f"the query is {len(link)} characters long; Exact takes {odata.LONGEST_URL}")
@@ -221,7 +226,7 @@ class Client:
         ticket = self._admitted(attempt, lane)
         began = self._clock.now()
         try:
-            reply = self._http.get(attempt.url, headers={"Authorization": "Bearer " + attempt.token})
+            reply = self._http.get(attempt.url, headers=_headers(attempt))
         except httpx.HTTPError as error:
             self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))
             self._report(attempt, began, None, NOTHING_KNOWN)
@@ -337,3 +342,7 @@ class Client:
                 error=error,
             )
         )
+
+
+def _headers(attempt: _Attempt) -> dict[str, str]:
+    return {"Accept": attempt.accept, "Authorization": "Bearer " + attempt.token}

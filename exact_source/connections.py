@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from exact_source.errors import Unreadable
+from exact_source.setting_values import Masked
 
 LIFE = 600  # seconds that an access token lives (§2.3)
 REFRESH_AFTER = 570  # seconds from its receipt before which Exact refuses a newer one (§2.3)
@@ -78,7 +79,8 @@ class Token:
     @classmethod
     def from_json(cls, text: str) -> Token:
         raw = json.loads(text)
-        return cls(**{**raw, "issued_at": datetime.fromisoformat(raw["issued_at"])})
+        pair = {name: Masked(raw[name]) for name in ("access_token", "refresh_token")}
+        return cls(**{**raw, **pair, "issued_at": datetime.fromisoformat(raw["issued_at"])})
 
 
 def _object(body: bytes | str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -96,7 +98,7 @@ def _object(body: bytes | str | Mapping[str, Any]) -> Mapping[str, Any]:
 def _opaque(value: object) -> str | None:
     """Opaque tokens (§2.2), but never one that could break out of a header."""
     is_token = isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value
-    return value if isinstance(value, str) and is_token and value else None
+    return Masked(value) if isinstance(value, str) and is_token and value else None
 
 
 def _seconds(value: object) -> int:

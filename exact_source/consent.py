@@ -17,6 +17,7 @@ from exact_source.connections import Division, Identity
 from exact_source.errors import ConfigurationError, ConsentWithdrawn, ExactError, Forbidden
 from exact_source.identity import divisions, who
 from exact_source.refusals import cure
+from exact_source.setting_values import Masked
 from exact_source.settings import Settings, require_credentials, require_redirect_uri
 
 AUTHORIZE_PATH = "/api/oauth2/auth"
@@ -83,7 +84,7 @@ class Question:
             self._state = None
         if code is None:
             raise ConsentWithdrawn(f"consent was not given; {cure(self._name)} to be asked again")
-        return Code(code, self._clock.now())
+        return Code(Masked(code), self._clock.now())
 
 
 def parse_pasted(text: str, state: str | None, connection: str = "default") -> str | None:

@@ -17,6 +17,8 @@ from exact_source.errors import ConfigurationError
 
 # A row whose Modified is older than this at the time of reading cannot belong to a transaction still under way.
 SETTLED_AFTER = timedelta(hours=2)
+# A window is read once more until its end is this far behind: our clock may be ahead, and rows may show late.
+WINDOW_SETTLED_AFTER = timedelta(days=2)
 # Exact keeps deletions for two months (§6.5), of which the shortest, January and February, have 59 days.
 DELETES_KEPT = 58
 
@@ -170,7 +172,8 @@ def after_reading(plan: Plan, bookmark: Bookmark, highest: datetime | None, bega
         return done
     reached = max(min(highest, began), odata.EARLIEST)
     if began - reached < SETTLED_AFTER:
-        reached -= plan.overlap
+        # Back by real time: in March an hour of the wall clock is no time at all (§4.8).
+        reached = max(odata.wall_clock(odata.moment(reached) - plan.overlap), odata.EARLIEST)
     since = odata.before_repeat(reached).isoformat(timespec="milliseconds")
     return replace(done, modified=max(since, bookmark.modified or since))
 
@@ -185,8 +188,7 @@ def windows(window: Window, bookmark: Bookmark, today: date) -> list[tuple[date,
     found: list[tuple[date, date, WindowState]] = []
     while start < end:
         until = min(start + timedelta(days=window.days), end)
-        # The day before today is still today somewhere, and rows of a day are booked after its midnight.
-        found.append((start, until, "finished" if until < today else "open"))
+        found.append((start, until, "finished" if until <= today - WINDOW_SETTLED_AFTER else "open"))
         start = until
     return found
 

@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from exact_source import odata, tables
 from exact_source.catalogue import Entity, snake_case
+from exact_source.columns import UTC_MICROSECONDS
 from exact_source.cursors import Bookmark
 from exact_source.errors import ExactError
 from exact_source.extraction import Extraction
 from exact_source.jobs import Delivery, Session
 from exact_source.mirror import Mirror
-from exact_source.tables import DELETED_AT, UTC_MICROSECONDS
+from exact_source.tables import DELETED_AT
 
 USER_HAS_RIGHTS = "{division}/users/UserHasRights"
 # A full reading that misses more than half of at least so many rows is not believed.
@@ -28,10 +29,18 @@ FEW = 20
 
 @dataclass(slots=True)
 class _Pass:
-    """A full reading under way: how many rows were stored when it began, and the keys it met since."""
+    """A full reading under way: how many rows were stored when it began, and the keys it met since.
+
+    ``is_whole``: False when a row came by whose key could not be read, so that nothing can be said to be missing.
+    """
 
     stored: int
     met: list[pa.Table] = field(default_factory=list)
+    is_whole: bool = True
+
+    def meet(self, keys: pa.Table) -> None:
+        self.is_whole = self.is_whole and not any(column.null_count for column in keys.columns)
+        self.met.append(keys)
 
 
 class Upkeep:
@@ -48,9 +57,8 @@ class Upkeep:
         """The tables to load for a delivery, then the bookmark that holds once they are stored, if there is one."""
         current = self._pass(delivery) if delivery.is_pass else None
         if current is not None and current.stored:
-            current.met += [
-                one.select(_own_columns(delivery)) for one in (delivery.table, delivery.seen) if one is not None
-            ]
+            for keys in _keys(delivery):
+                current.meet(keys)
         if delivery.table is not None:
             yield delivery.table
         if delivery.gone is not None:
@@ -67,7 +75,9 @@ class Upkeep:
             bookmark = replace(bookmark, swept=self._today, suspect=None)
         elif delivery.ends_pass and bookmark is not None:
             missing = self._missing(delivery, current)
-            if self._is_believed(delivery, current, missing):
+            if not current.is_whole:
+                self._extraction.warn(_unclear(self._entity, delivery))
+            elif self._is_believed(delivery, current, missing):
                 bookmark = replace(bookmark, swept=self._today, suspect=None)
                 yield from self._removed(delivery, missing)
             else:
@@ -159,6 +169,20 @@ class Upkeep:
     @property
     def _today(self) -> str:
         return self._session.client.today().isoformat()
+
+
+def _keys(delivery: Delivery) -> Iterator[pa.Table]:
+    """The keys of all rows that exist, as far as this delivery tells, also of those that do not fit their table."""
+    for found in (delivery.table, delivery.seen):
+        if found is not None:
+            yield found.select(_own_columns(delivery))
+    if delivery.rejected:
+        yield tables.keys_of(delivery.layout, [one.row for one in delivery.rejected])
+
+
+def _unclear(entity: Entity, delivery: Delivery) -> str:
+    place = "" if delivery.division is None else f" in division {delivery.division}"
+    return f"{entity.name}{place}: a row came without a readable key, so rows that have gone stay until it is mended"
 
 
 def _own_columns(delivery: Delivery) -> list[str]:

@@ -2,7 +2,7 @@
 
 ExactError
 ├── ConfigurationError      mend the settings                                    exit 2
-│   └── UnknownName
+│   └── UnknownName, SchemaFrozen
 ├── ReconnectRequired       run ``exact-source connect``                         exit 3
 │   ├── NeverConnected, TokenRotatedElsewhere, TokenExpired, ConsentWithdrawn, RotationInterrupted
 ├── Retryable               try again later                                      exit 4
@@ -34,6 +34,10 @@ class ConfigurationError(ExactError):
 
 class UnknownName(ConfigurationError):
     """An entity, region, connection or division that does not exist."""
+
+
+class SchemaFrozen(ConfigurationError):
+    """A table would change, which its schema contract does not allow."""
 
 
 class ReconnectRequired(ExactError):

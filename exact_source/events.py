@@ -67,7 +67,7 @@ class EntityRead:
 
 @dataclass(frozen=True, slots=True)
 class StageReached:
-    """The run entered a stage: extract, normalize or load."""
+    """The run entered a stage: restore, extract, normalize, load or reconcile."""
 
     stage: str
 

@@ -9,18 +9,26 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any
-
-import pyarrow as pa
 
 from exact_source import catalogue, tables
 from exact_source.catalogue import Entity
 from exact_source.client import Client
-from exact_source.errors import ExactError, Forbidden, NotFound, Paused, ReconnectRequired, Rejected
+from exact_source.errors import ExactError, Forbidden, NotFound, ReconnectRequired, Rejected
 from exact_source.events import DivisionsFound, EntityRead, Listener, PageRead, ignore
-from exact_source.jobs import DELETIONS, Bookmarks, Delivery, Job, Options, Outcome, Planner, Session, Status, Wanted
+from exact_source.jobs import (
+    DELETIONS,
+    Bookmarks,
+    Delivery,
+    Job,
+    Options,
+    Outcome,
+    Planner,
+    Round,
+    Session,
+    Wanted,
+)
 from exact_source.reading import Portion, Reading, Share
 from exact_source.tables import Row
 
@@ -29,24 +37,6 @@ PATIENCE = 0.02  # seconds a resource waits for its next rows before it lets ano
 
 class Finished(Exception):
     """Every division of this entity has been read."""
-
-
-class RoundOver(Exception):
-    """Enough for one load: what was taken is to be stored before more is asked for."""
-
-
-@dataclass(slots=True)
-class Round:
-    """What may still be taken before the rows are to be stored."""
-
-    rows: int
-    seconds: float
-    until: datetime | None = None
-
-    def check(self, now: datetime) -> None:
-        self.until = self.until or now + timedelta(seconds=self.seconds)
-        if self.rows <= 0 or now >= self.until:
-            raise RoundOver
 
 
 class Extraction:
@@ -58,6 +48,7 @@ class Extraction:
 
     def __init__(self, open_session: Callable[[], Session], options: Options, listener: Listener = ignore) -> None:
         self.options = options
+        self.stays_open = False
         self._open_session = open_session
         self._listener = listener
         self._begin()
@@ -68,6 +59,7 @@ class Extraction:
         self.suspects: dict[tuple[str, int | None], str] = {}
         self.deleted: Counter[tuple[str, int | None]] = Counter()
         self.kept: dict[str, Any] = {}
+        self.given_up: dict[str, ExactError] = {}  # entities that nobody takes rows of any more, and why
         self._round: Round | None = None
         self._session: Session | None = None
         self._planner: Planner | None = None
@@ -119,7 +111,7 @@ class Extraction:
         Raises Finished after the last, and RoundOver when it is time to store what was taken.
         """
         self._start()
-        if self._round is not None and self._session is not None:
+        if self._round and self._session:
             self._round.check(self._session.client.now())
         with self._changed:
             if self._unfinished[name] and not any(self._ready.values()):
@@ -127,7 +119,7 @@ class Extraction:
             if self._ready[name]:
                 delivery = self._ready[name].popleft()
                 self._held -= delivery.size
-                if self._round is not None:
+                if self._round:
                     self._round.rows -= delivery.size
                 self._changed.notify_all()
                 return delivery
@@ -138,16 +130,21 @@ class Extraction:
     def release(self, name: str) -> bool:
         """Nobody takes this entity's rows any more; what was not taken is read again next time.
 
-        True when that holds for all entities, and the connection was closed.
+        True when that holds for all entities.
         """
         with self._changed:
             self._released.add(name)
             self._held -= sum(delivery.size for delivery in self._ready.pop(name, ()))
             self._changed.notify_all()
-        if self.is_over and self._session:
+        if self.is_over and not self.stays_open:
+            self.close()
+        return self.is_over
+
+    def close(self) -> None:
+        """Stops the threads and closes the connection, which its owner may keep open with ``stays_open``."""
+        if self._session:
             self._session.client.stop()
             self._session.client.close()
-        return self.is_over
 
     def warn(self, message: str) -> None:
         """Keeps a message for the report, once."""
@@ -226,14 +223,15 @@ class Extraction:
         if isinstance(error, Forbidden) and error.is_division_wide:
             self._barred[job.division] = error
         if job.targets is not None and isinstance(error, Rejected) and not job.is_told:
-            self.warn(f"division {job.division}: deletions cannot be read, so deleted rows stay for now: {error}")
+            self.warn(f"division {job.division}: deletions cannot be read, so keys are compared now and then: {error}")
+            for share in job.targets:
+                share.bookmark = replace(share.bookmark, deletes_on=None)
             return
         if error is not None and self._falls_back(job, error):
             return
         seconds = (client.now() - began).total_seconds()
-        if job.is_told or error is not None:
-            for number, share in enumerate(job.shares):
-                self._finish(job, share, error, (job.calls if number == 0 else 0, seconds))
+        for number, share in enumerate(job.shares if job.is_told or error else ()):
+            self._finish(job, share, error, (job.calls if number == 0 else 0, seconds))
 
     def _read_through(self, client: Client, job: Job) -> None:
         if job.targets is not None:
@@ -251,12 +249,11 @@ class Extraction:
 
     def _read_rows(self, client: Client, job: Job) -> None:
         for portion in self._portions(client, job):
-            share, rows = portion.share, portion.rows
-            if rows:
+            if portion.rows or portion.rejected:
                 self._has_news.add(job.division)
-            table = self._table(share, rows, job.label) if rows else None
-            delivery = self._delivery(job, share)
-            self._hand_over(job, share, replace(delivery, table=table, bookmark=portion.bookmark))
+            if all(one.entity.name in self.given_up for one in job.shares):
+                raise self.given_up[portion.share.entity.name]
+            self._hand_over(job, portion.share, self._converted(job, portion))
         for share in job.shares:
             if share.is_pass:
                 ended = replace(self._delivery(job, share), bookmark=share.bookmark, ends_pass=True)
@@ -264,7 +261,7 @@ class Extraction:
 
     def _portions(self, client: Client, job: Job) -> Iterator[Portion]:
         if job.known is not None:
-            yield Portion(job.shares[0], job.known, job.shares[0].bookmark)
+            yield Portion(job.shares[0], job.known, job.shares[0].bookmark, list(job.unfit))
         else:
             yield from self._reading(client, job).portions()
 
@@ -293,9 +290,8 @@ class Extraction:
                 self._hand_over_gone(job, share, portion.rows)
             if job.is_told and portion.bookmark is not None:
                 reached = max(portion.bookmark.rowversion or 0, int(stood or 0))
-                table = self._table(own, portion.rows, job.label) if portion.rows else None
                 mark = replace(portion.bookmark, rowversion=reached)
-                self._hand_over(job, own, replace(self._delivery(job, own), table=table, bookmark=mark))
+                self._hand_over(job, own, self._converted(job, replace(portion, bookmark=mark)))
         for share in targets:
             share.bookmark = replace(share.bookmark, deletes=own.bookmark.rowversion, deletes_on=today)
             if share.bookmark.has_position:
@@ -314,7 +310,7 @@ class Extraction:
         """All keys that exist go to the resource, which compares them with those that are stored."""
         for page in self._reading(client, replace(job, shares=job.compared)).key_pages():
             for share in job.compared:
-                mine = tables.share_of(page.rows, share.plan.feed.share)
+                mine = tables.share_of(page.everything, share.plan.feed.share)
                 delivery = self._delivery(job, share)
                 keys = tables.keys_of(delivery.layout, mine)
                 self._hand_over(job, share, replace(delivery, seen=keys, is_pass=True))
@@ -367,7 +363,8 @@ class Extraction:
 
     def _hand_over(self, job: Job, share: Share, delivery: Delivery) -> None:
         name = share.entity.name
-        job.rows[name] += delivery.table.num_rows if delivery.table is not None else 0
+        job.rows[name] += delivery.rows
+        job.rejected[name] += len(delivery.rejected)
         if delivery.bookmark is not None:
             job.after[name] = delivery.bookmark.position
         with self._changed:
@@ -378,28 +375,20 @@ class Extraction:
                 self._ready[name].append(delivery)
             self._changed.notify_all()
 
-    def _table(self, share: Share, rows: list[Row], division: int | None) -> pa.Table:
-        self._listener(PageRead(division, share.entity.name, len(rows)))
-        return tables.to_table(self.options.layout(share.entity, share.plan.feed), rows, division)
+    def _converted(self, job: Job, portion: Portion) -> Delivery:
+        """The table of a portion, None without rows that fit, and every row of it that does not."""
+        share, delivery = portion.share, replace(self._delivery(job, portion.share), bookmark=portion.bookmark)
+        if not portion.rows:
+            return replace(delivery, rejected=tuple(portion.rejected))
+        self._listener(PageRead(job.label, share.entity.name, len(portion.rows)))
+        made = tables.to_table(delivery.layout, portion.rows, job.label)
+        table = made.table if made.table.num_rows else None
+        return replace(delivery, table=table, rejected=(*portion.rejected, *made.rejected))
 
     def _finish(self, job: Job, share: Share, error: ExactError | None, cost: tuple[int, float]) -> None:
-        name = share.entity.name
-        status: Status = "succeeded" if error is None else "paused" if isinstance(error, Paused) else "failed"
-        outcome = Outcome(
-            entity=name,
-            division=job.label,
-            feed=share.plan.feed.kind,
-            cursor=share.plan.cursor,
-            rows=job.rows[name],
-            calls=cost[0],
-            seconds=cost[1],
-            before=job.before[name],
-            after=job.after.get(name, job.before[name]),
-            status=status,
-            error=error,
-        )
+        outcome = job.outcome(share, error, cost)
         with self._changed:
             self.outcomes.append(outcome)
-            self._unfinished[name] -= 1 if job.is_told else 0
+            self._unfinished[outcome.entity] -= 1 if job.is_told else 0
             self._changed.notify_all()
-        self._listener(EntityRead(job.label, name, outcome.rows, status))
+        self._listener(EntityRead(job.label, outcome.entity, outcome.rows, outcome.status))

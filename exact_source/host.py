@@ -12,9 +12,9 @@ from typing import Self
 
 import httpx
 
+from exact_source import odata
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, Unreachable
-from exact_source.odata import origin
 
 TOKEN_PATH = "/api/oauth2/token"  # noqa: S105 - a path
 # A token call holds a lock that others wait for: it may not last longer than this in all.
@@ -69,8 +69,8 @@ class ExactHost:
 
     def get(self, url: str, access_token: str) -> Answer:
         """One GET with the token; ``url`` is a path on this host, or absolute and on this host."""
-        absolute = self.base_url + url if url.startswith("/") else url
-        if _origin(absolute) != origin(self.base_url):
+        absolute = self.base_url + url if url.startswith("/") and not url.startswith("//") else url
+        if not odata.is_of(absolute, self.base_url):
             raise ConfigurationError(f"a link leads away from {self.base_url}; the token is not sent there")
         return self._send(
             self._http.build_request("GET", absolute, headers={"Authorization": f"Bearer {access_token}"})
@@ -86,6 +86,7 @@ class ExactHost:
                 limits=httpx.Limits(max_keepalive_connections=0),
                 headers={"Accept": "application/json", "User-Agent": "exact-source"},
                 follow_redirects=False,
+                trust_env=odata.is_encrypted(self.base_url),
             )
         return self._client
 
@@ -110,10 +111,3 @@ class ExactHost:
             if len(parts) > LARGEST_BODY or self._clock.now() > until:
                 raise Unanswered(f"{self.base_url} answered too much or too slowly")
         return bytes(parts)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    try:
-        return origin(url)
-    except ValueError:
-        return None

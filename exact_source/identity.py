@@ -78,7 +78,8 @@ def _page(authorizer: Authorizer, url: str) -> tuple[list[Mapping[str, Any]], st
         d = json.loads(answer.body.decode("utf-8-sig"))["d"]
     except (ValueError, LookupError, TypeError, RecursionError):
         raise Unreadable(f"the answer to {where} is not what Exact's API gives; run again later") from None
-    return _rows(d), d.get("__next") if isinstance(d, dict) else None
+    link = d.get("__next") if isinstance(d, dict) else None
+    return _rows(d), link if isinstance(link, str) else None
 
 
 def _rows(d: object) -> list[Mapping[str, Any]]:

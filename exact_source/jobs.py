@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
@@ -16,11 +16,13 @@ import pyarrow as pa
 from exact_source import cursors, odata
 from exact_source.catalogue import Entity, Feed, FeedKind, entity
 from exact_source.client import Client
+from exact_source.columns import Decimals
 from exact_source.cursors import Bookmark, Plan, Window
-from exact_source.errors import ExactError
+from exact_source.errors import ExactError, Paused
 from exact_source.reading import PLACEABLE, Share
+from exact_source.rejections import RejectedRow
 from exact_source.setting_values import Deletes
-from exact_source.tables import Decimals, Layout, Row
+from exact_source.tables import Layout, Row
 
 Status: TypeAlias = Literal["succeeded", "suspect", "paused", "failed"]
 Bookmarks: TypeAlias = Mapping[int, Bookmark]
@@ -68,6 +70,18 @@ class Session:
     max_workers: int = 16
     deletes: Deletes = "hard"
     compare_every: int = 7
+    rejected: tuple[RejectedRow, ...] = ()
+    contracts: Mapping[str, str] = field(default_factory=dict)
+
+    def contract(self, name: str) -> str | None:
+        """The schema contract that the settings give an entity."""
+        return self.contracts.get(name, self.contracts.get("*"))
+
+    @property
+    def fitting(self) -> list[Row]:
+        """The rows of the division list that fit its table."""
+        unfit = {id(one.row) for one in self.rejected}
+        return [row for row in self.listing if id(row) not in unfit]
 
     def origin(self, division: int) -> str | None:
         """What changes when Exact moves a division or links it to Exact HR, and makes its row versions anew (§6.1)."""
@@ -90,11 +104,12 @@ class Outcome:
     after: str | None
     status: Status
     error: ExactError | None = None
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a resource takes: some rows, and the bookmark that holds once they are stored.
+    """What a resource takes: some rows, those that did not fit, and the bookmark that holds once all are stored.
 
     ``gone``: deletions that Exact logged (columns key, timestamp, modified). ``seen``: keys of rows that exist.
     ``is_pass``: part of a reading of everything, ``ends_pass`` its end: stored rows that did not come by have gone,
@@ -110,11 +125,17 @@ class Delivery:
     is_pass: bool = False
     ends_pass: bool = False
     floor: date | None = None
+    rejected: tuple[RejectedRow, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows) if self.table is not None else 0
 
     @property
     def size(self) -> int:
         """Rows that are held in memory for it."""
-        return sum(table.num_rows for table in (self.table, self.gone, self.seen) if table is not None)
+        keys: int = sum(table.num_rows for table in (self.gone, self.seen) if table is not None)
+        return self.rows + keys + len(self.rejected)
 
 
 @dataclass(slots=True)
@@ -133,8 +154,10 @@ class Job:
     compared: list[Share] = field(default_factory=list)
     is_global: bool = False
     known: list[Row] | None = None
+    unfit: tuple[RejectedRow, ...] = ()
     calls: int = 0
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    rejected: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     after: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -149,6 +172,42 @@ class Job:
             return 0
         is_backfill = any(not share.bookmark.has_position and share.plan.cursor != "snapshot" for share in self.shares)
         return 3 if self.compared else 2 if is_backfill else 1
+
+    def outcome(self, share: Share, error: ExactError | None, cost: tuple[int, float]) -> Outcome:
+        """How it ended for one entity; ``cost`` in calls and seconds."""
+        name = share.entity.name
+        return Outcome(
+            entity=name,
+            division=self.label,
+            feed=share.plan.feed.kind,
+            cursor=share.plan.cursor,
+            rows=self.rows[name],
+            calls=cost[0],
+            seconds=cost[1],
+            before=self.before[name],
+            after=self.after.get(name, self.before[name]),
+            status="succeeded" if error is None else "paused" if isinstance(error, Paused) else "failed",
+            error=error,
+            rejected=self.rejected[name],
+        )
+
+
+class RoundOver(Exception):
+    """Enough for one load: what was taken is to be stored before more is asked for."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What may still be taken before the rows are to be stored."""
+
+    rows: int
+    seconds: float
+    until: datetime | None = None
+
+    def check(self, now: datetime) -> None:
+        self.until = self.until or now + timedelta(seconds=self.seconds)
+        if self.rows <= 0 or now >= self.until:
+            raise RoundOver
 
 
 class Planner:
@@ -184,7 +243,8 @@ class Planner:
             {entity.name: None},
             is_global=True,
             calls=self._session.calls if is_listing else 0,
-            known=self._session.listing if is_listing else None,
+            known=self._session.fitting if is_listing else None,
+            unfit=self._session.rejected if is_listing else (),
         )
 
     def restart(self, share: Share) -> None:

@@ -6,7 +6,7 @@ Where the destination cannot be asked (no SQL, or a resource that is read withou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import date
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 from dlt.common.configuration.container import Container
 from dlt.common.exceptions import PipelineException
 from dlt.common.pipeline import PipelineContext
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.exceptions import DatabaseUndefinedRelation, DestinationConnectionError
 
 from exact_source.tables import DELETED_AT
 
@@ -129,10 +129,16 @@ class Mirror:
     def _opened(self) -> Any:
         pipeline = None if self._client or self._is_deaf else _active_pipeline()
         if pipeline is not None:
-            with suppress(PipelineException):
+            try:
                 client: Any = pipeline.sql_client()
                 self._client = self._stack.enter_context(client)
-            self._is_deaf = self._client is None
+            except PipelineException:
+                self._is_deaf = True
+            except DestinationConnectionError:
+                # Before a first load the database itself need not be there.
+                if not pipeline.first_run:
+                    raise
+                self._is_deaf = True
         return self._client
 
 

@@ -5,6 +5,7 @@ Facts: reference §4.2 (options and literals), §4.5 (links), §4.8 (times are A
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -12,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 LONGEST_URL = 6_000  # characters after encoding, §1
+# A web address with nothing before or after its host but a port.
+_PLAIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?=[/?#]|\Z)", re.ASCII | re.IGNORECASE)
 
 
 def wall_clock(moment: datetime) -> datetime:
@@ -83,10 +86,29 @@ def encoded(value: str) -> str:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port of a URL, with the default port filled in: what decides where a token may go."""
+    """Scheme, host and port of a URL, with the default port filled in."""
     parts = urlsplit(url)
     default = {"https": 443, "http": 80}.get(parts.scheme)
     return parts.scheme, parts.hostname, parts.port or default
+
+
+def is_of(link: str, base_url: str) -> bool:
+    """Whether an absolute link leads to the host of ``base_url``: what decides where a token may go.
+
+    Stricter than any reader of URLs: what two of them could read differently (a user before the host, a backslash, a
+    blank, a letter beyond ASCII, a percent sign in the host) leads nowhere.
+    """
+    if not link.isprintable() or not _PLAIN.match(link):
+        return False
+    try:
+        return origin(link) == origin(base_url)
+    except ValueError:
+        return False
+
+
+def is_encrypted(base_url: str) -> bool:
+    """Whether a proxy on the way sees nothing. Plain http is for this machine only, and never goes through one."""
+    return base_url.startswith("https:")
 
 
 def without_origin(url: str) -> str:

@@ -5,16 +5,16 @@ Owns the rules of paging (links followed as they are, never twice, §4.5) and of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from exact_source import cursors, odata, responses, tables
+from exact_source import columns, cursors, odata, rejections, responses, tables
 from exact_source.catalogue import Endpoint, Entity, endpoint
 from exact_source.client import Answer, Client
 from exact_source.cursors import Bookmark, Plan
 from exact_source.errors import BadQuery, ExactError, Forbidden, NotFound, Unreadable
+from exact_source.rejections import RejectedRow
 from exact_source.tables import Page, Row
 
 SYNC_TIMESTAMP = "read/sync/Sync/SyncTimestamp"
@@ -44,6 +44,23 @@ class Share:
     is_pass: bool = False
     stored: Bookmark | None = None
     rows: list[Row] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.rows) + len(self.rejected)
+
+    def add(self, page: Page) -> None:
+        self.rows += page.rows
+        self.rejected += page.rejected
+
+    def portion(self, bookmark: Bookmark | None, after: int = 0) -> Portion:
+        """Hands over what was added, as far as it belongs to this entity and is newer than row version ``after``."""
+        rows, rejected, self.rows, self.rejected = self.rows, self.rejected, [], []
+        if after:
+            rows = [row for row in rows if row.Timestamp > after]
+        part = self.plan.feed.share
+        return Portion(self, tables.share_of(rows, part), bookmark, rejections.rejected_of(rejected, part))
 
     @property
     def has_rows(self) -> bool:
@@ -58,6 +75,7 @@ class Portion:
     share: Share
     rows: list[Row]
     bookmark: Bookmark | None
+    rejected: list[RejectedRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -117,14 +135,14 @@ class Reading:
         highest, is_ascending = after, True
         try:
             for page, _ in self._pages(cursors.after_rowversion(after)):
-                versions = self._versions(page.rows)
+                versions = [row.Timestamp for row in page.everything if row.Timestamp is not None]
                 is_ascending = (
                     is_ascending and versions == sorted(versions) and (not versions or versions[0] >= highest)
                 )
                 highest = max([highest, *versions])
                 for share in self.shares:
-                    share.rows += page.rows
-                if is_ascending and len(self.shares[0].rows) >= self.batch_rows:
+                    share.add(page)
+                if is_ascending and self.shares[0].size >= self.batch_rows:
                     yield from self._handed_over(highest)
         except ExactError:
             if is_ascending:
@@ -132,19 +150,10 @@ class Reading:
             raise
         yield from self._handed_over(highest)
 
-    def _versions(self, rows: list[Row]) -> list[int]:
-        versions = [row.Timestamp for row in rows]
-        if None in versions:
-            raise Unreadable(f"a row of {self.endpoint.path} has no Timestamp, so its place is unknown")
-        return versions
-
     def _handed_over(self, highest: int) -> Iterator[Portion]:
         for share in self.shares:
-            rows, share.rows = share.rows, []
-            if self.stood[share.entity.name]:
-                rows = [row for row in rows if row.Timestamp > self.stood[share.entity.name]]
             share.bookmark = self._known(cursors.after_page(share.bookmark, highest, self.client.today()))
-            yield Portion(share, tables.share_of(rows, share.plan.feed.share), share.bookmark)
+            yield share.portion(share.bookmark, self.stood[share.entity.name])
 
     def _placed(self) -> int:
         """Where a stream that some share never read is to start: at the start date, as far as SyncTimestamp can tell.
@@ -174,27 +183,25 @@ class Reading:
         try:
             for page, answer in self._pages(cursors.since_modified(share.plan, known), known.resume):
                 began = began or odata.wall_clock(answer.at)
-                highest = _latest(page.rows, highest) if share.plan.cursor == "modified" else None
-                share.rows += page.rows
+                highest = _latest(page.everything, highest) if share.plan.cursor == "modified" else None
+                share.add(page)
                 link = page.next_link
-                if link and len(share.rows) >= self.batch_rows:
+                if link and share.size >= self.batch_rows:
                     yield self._unfinished(share, link, highest, began)
         except ExactError:
             if link and began:
                 yield self._unfinished(share, link, highest, began)
             raise
-        rows, share.rows = share.rows, []
         share.bookmark = self._known(cursors.after_reading(share.plan, known, highest, began or odata.LATEST))
-        yield Portion(share, rows, share.bookmark)
+        yield share.portion(share.bookmark)
 
     def _unfinished(self, share: Share, link: str, highest: datetime | None, began: datetime) -> Portion:
-        rows, share.rows = share.rows, []
         if share.plan.cursor == "snapshot":
-            return Portion(share, rows, None)
+            return share.portion(None)
         reached = highest.isoformat() if highest else None
         resume = odata.without_origin(link)
         mark = replace(share.bookmark, resume=resume, highest=reached, began=began.isoformat())
-        return Portion(share, rows, self._known(mark))
+        return share.portion(self._known(mark))
 
     def _follow_windows(self, share: Share) -> Iterator[Portion]:
         window = share.plan.window
@@ -202,13 +209,11 @@ class Reading:
             raise ValueError("a window cursor needs a window")
         for span in cursors.windows(window, share.bookmark, self.client.today()):
             for page, _ in self._pages(cursors.window_filter(window, span[0], span[1])):
-                share.rows += page.rows
-                if page.next_link and len(share.rows) >= self.batch_rows:
-                    rows, share.rows = share.rows, []
-                    yield Portion(share, rows, None)
-            rows, share.rows = share.rows, []
+                share.add(page)
+                if page.next_link and share.size >= self.batch_rows:
+                    yield share.portion(None)
             share.bookmark = self._known(cursors.after_window(share.bookmark, span))
-            yield Portion(share, rows, share.bookmark)
+            yield share.portion(share.bookmark)
 
     def _known(self, bookmark: Bookmark) -> Bookmark:
         """The bookmark with what was learnt of the service on the way."""
@@ -253,7 +258,9 @@ class Reading:
                     raise
 
     def _may_drop(self, member: str) -> bool:
-        return self.endpoint.has(member) and member not in self.dropped and len(self.dropped) < MOST_DROPPED
+        needed = {"Timestamp", *self.endpoint.key, *(name for share in self.shares for name in share.entity.key)}
+        is_spare = self.endpoint.has(member) and member not in needed
+        return is_spare and member not in self.dropped and len(self.dropped) < MOST_DROPPED
 
     def _question(self, where: str | None) -> str:
         members = self.only or [member.name for member in self.endpoint.fields]
@@ -266,18 +273,16 @@ class Reading:
 
 
 def _latest(rows: list[Row], known: datetime | None) -> datetime | None:
-    stamps = [row.Modified for row in rows if row.Modified]
-    if not stamps:
-        return known
-    newest = max(_naive(stamp) for stamp in stamps)
-    return newest if known is None else max(known, newest)
+    """The newest Modified so far. One that is no date rejects its row, and moves no bookmark."""
+    stamps = [naive for row in rows if row.Modified and (naive := _naive(row.Modified))]
+    return max([*stamps, known] if known else stamps, default=None)
 
 
-def _naive(stamp: str) -> datetime:
+def _naive(stamp: str) -> datetime | None:
     try:
-        return tables.naive_of(stamp)
+        return columns.naive_of(stamp)
     except (ValueError, OverflowError):
-        raise Unreadable(f"Modified is not a date: {re.sub(r'[^/()0-9A-Za-z:+-]', '?', stamp)[:40]}") from None
+        return None
 
 
 def _deciding(share: Share) -> tuple[str, ...]:

@@ -214,7 +214,10 @@ class Renewal:
 
     def _write(self, connection: Connection, before: Connection) -> None:
         if not self._store.write(connection, was=before.generation):
-            raise Busy(f"connection {self._name!r} was renewed by another process meanwhile; run again")
+            raise self._overtaken()
+
+    def _overtaken(self) -> Busy:
+        return Busy(f"connection {self._name!r} was renewed by another process meanwhile; run again")
 
     def _settle(self, begun: Connection, intent: Intent | None, outcome: Later | ExactError) -> Later | ExactError:
         """Writes down how a call without a new pair ended. An intent that stays means: perhaps Exact has rotated."""
@@ -271,11 +274,15 @@ class Renewal:
             return refusals.stale_code(self._name, "more than three minutes have passed")
         if before.calls_on(now) >= CALLS_PER_DAY:
             return refusals.day_spent(self._name)
+        form = form | self._identification()
+        counted = before.with_call(now)
+        if not self._store.write_state(counted, was=before.generation):
+            raise self._overtaken()
         try:
-            answer = self._host.post_token(form | self._identification())
+            answer = self._host.post_token(form)
         except (NotSent, Unanswered) as error:
             return Later(refusals.unreachable(self._name, str(error)))
-        return self._answered_code(answer, before)
+        return self._answered_code(answer, counted)
 
     def _answered_code(self, answer: Answer, before: Connection) -> Outcome:
         reading = read(answer.status, answer.headers, answer.body)
@@ -296,7 +303,7 @@ class Renewal:
         except Unreadable as error:
             return Later(refusals.outage(self._name, str(error)))
         owned = replace(before, host=self._settings.base_url, client_id=self._settings.client_id, identity=None)
-        return self._keep(owned.with_call(now).with_token(token, is_consent=True), before)
+        return self._keep(owned.with_token(token, is_consent=True), before)
 
     # copies
 

@@ -5,20 +5,23 @@ State is written only beside the rows it describes: dlt commits both with one lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from exact_source import tables
+from exact_source import contracts, rejection_log, tables
 from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
 from exact_source.deletions import Upkeep
-from exact_source.extraction import Extraction, Finished, RoundOver
-from exact_source.jobs import Delivery, Options
+from exact_source.errors import SchemaFrozen
+from exact_source.extraction import Extraction, Finished
+from exact_source.jobs import Delivery, Options, RoundOver, Session
 from exact_source.mirror import Mirror
+from exact_source.rejection_log import RejectionLog
 from exact_source.tables import DELETED_AT
 
 
@@ -36,6 +39,7 @@ def resource(entity: Entity, extraction: Extraction, mirror: Mirror) -> DltResou
         primary_key=extraction.options.layout(entity).key_columns,
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
     )
+    rejection_log.declare(made)
     return made
 
 
@@ -57,24 +61,57 @@ def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[A
 
 
 def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], upkeep: Upkeep) -> Iterator[Any]:
-    is_described = False
+    is_described, log = False, RejectionLog(entity, state)
+    refused: set[int | None] = extraction.kept.setdefault(f"refused {entity.name}", set())
+    for delivery, session in _arriving(entity, extraction):
+        mode = contracts.chosen(state, session.contract(entity.name))
+        if delivery is None:
+            yield None
+        elif not _is_welcome(extraction, entity, delivery, mode=mode):
+            refused.add(delivery.division)
+        else:
+            for found in upkeep.applied(delivery):
+                if isinstance(found, Bookmark):
+                    yield from log.records(delivery, session.client.now())
+                    _remember(delivery, found, state["bookmarks"])
+                else:
+                    yield found if is_described else _described(entity, found, extraction, mode=mode)
+                    is_described = state["has_table"] = True
+            if delivery.bookmark is None:
+                yield from log.records(delivery, session.client.now())
+    _withdraw(entity, extraction, refused)
+    if not state.get("has_table") and not refused:
+        state["has_table"] = True
+        table = empty_table(entity, extraction.options)
+        yield _described(entity, table, extraction, mode=state.get("contract"))
+
+
+def _arriving(entity: Entity, extraction: Extraction) -> Iterator[tuple[Delivery | None, Session]]:
     while True:
         try:
             delivery = extraction.take(entity.name)
         except Finished:
-            break
-        if delivery is None:
-            yield None
-            continue
-        for found in upkeep.applied(delivery):
-            if isinstance(found, Bookmark):
-                _remember(delivery, found, state["bookmarks"])
-            else:
-                yield found if is_described else _described(entity, found, extraction)
-                is_described = state["has_table"] = True
-    if not state.get("has_table"):
-        state["has_table"] = True
-        yield _described(entity, empty_table(entity, extraction.options), extraction)
+            return
+        if extraction.session is not None:
+            yield delivery, extraction.session
+
+
+def _is_welcome(extraction: Extraction, entity: Entity, delivery: Delivery, *, mode: str | None) -> bool:
+    """False for an entity whose table would have to change and may not: no more of it is read or loaded."""
+    if delivery.table is not None and entity.name not in extraction.given_up:
+        try:
+            contracts.check(entity, delivery.table, mode)
+        except SchemaFrozen as error:
+            extraction.given_up[entity.name] = error
+    return entity.name not in extraction.given_up
+
+
+def _withdraw(entity: Entity, extraction: Extraction, refused: set[int | None]) -> None:
+    """Says of the divisions whose rows were refused that nothing of them was loaded."""
+    for at, one in enumerate(extraction.outcomes):
+        if one.entity == entity.name and one.division in refused:
+            error = extraction.given_up[entity.name]
+            extraction.outcomes[at] = replace(one, rows=0, rejected=0, after=one.before, status="failed", error=error)
 
 
 def _remember(delivery: Delivery, bookmark: Bookmark, marks: dict[str, Any]) -> None:
@@ -89,12 +126,23 @@ def empty_table(entity: Entity, options: Options) -> pa.Table:
     return tables.schema(options.layout(entity)).empty_table()
 
 
-def _described(entity: Entity, table: pa.Table, extraction: Extraction) -> Any:
-    """The table with the hints that Arrow types do not carry: which of two versions wins, and what a deletion is."""
+def _described(entity: Entity, table: pa.Table, extraction: Extraction, *, mode: str | None) -> Any:
+    """The table with the hints that Arrow types do not carry: which of two versions of a row wins, what a deletion is,
+    and what may become of its columns.
+    """
     is_hard = extraction.session is not None and extraction.session.deletes == "hard"
     columns: dict[str, Any] = {DELETED_AT: {"name": DELETED_AT, "hard_delete": is_hard}}
     # One column alone may decide, whichever feed gave the rows.
     newest = "timestamp" if entity.feeds[0].kind == "sync" else "modified"
-    if newest in table.column_names:
+    # Where a contract forbids the column, the hint would bring it in by the back door.
+    if newest in table.column_names and (mode in (None, "evolve", "freeze") or newest in _columns(entity)):
         columns[newest] = {"name": newest, "dedup_sort": "desc"}
-    return dlt.mark.with_hints(table, dlt.mark.make_hints(columns=columns))
+    hints: dict[str, Any] = {"columns": columns}
+    if mode is not None:
+        hints["schema_contract"] = contracts.hint(mode)
+    return dlt.mark.with_hints(table, dlt.mark.make_hints(**hints))
+
+
+def _columns(entity: Entity) -> Collection[str]:
+    """The columns that the table has already."""
+    return dlt.current.source_schema().tables.get(entity.table, {}).get("columns", {})

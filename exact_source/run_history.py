@@ -12,7 +12,7 @@ from typing import Any
 
 from exact_source.errors import ExactError
 from exact_source.runs import Order, Report
-from exact_source.settings import check_name, data_folder
+from exact_source.settings import check_name, data_folder, private_folder
 
 History = dict[str, Any]
 
@@ -58,8 +58,7 @@ def _path(connection: str) -> Path:
 
 def _replace(path: Path, text: str) -> None:
     """Whole or not at all, and for this user's eyes only."""
-    for folder in (path.parent.parent, path.parent):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent.name)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mkstemp makes the file with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

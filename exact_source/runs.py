@@ -9,7 +9,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,22 @@ from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import packages
+from exact_source import books, packages
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
+from exact_source.reconciliation import Reconciliation
 from exact_source.run_lock import only_run
-from exact_source.settings import data_folder
-from exact_source.source import Surroundings, exact_online, extraction_of
+from exact_source.settings import private_folder
+from exact_source.source import Surroundings, chosen_entities, exact_online, extraction_of
 
 ROUND_SECONDS = 900.0
-EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, 5, 0)  # the worst first: what needs a person comes before what passes by itself
+DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances
+# The worst first: what needs a person comes before what passes by itself.
+EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, DIFFERENCES, 5, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Order:
     windows: dict[str, Any] = field(default_factory=dict)
     target: Target = Target()
     round_rows: int = 500_000
+    reconcile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,23 @@ class Report:
     quotas: dict[int, Quota]
     failure: ExactError | None = None
     warnings: tuple[str, ...] = ()
+    reconciliation: Reconciliation | None = None
 
     @property
     def rows(self) -> int:
         return sum(outcome.rows for outcome in self.outcomes)
 
     @property
+    def rejected(self) -> int:
+        """Rows that did not fit their table and are in ``_rejected_rows``."""
+        return sum(outcome.rejected for outcome in self.outcomes)
+
+    @property
     def exit_code(self) -> int:
         errors = [self.failure, *(outcome.error for outcome in self.outcomes)]
+        errors += self.reconciliation.errors.values() if self.reconciliation else ()
         codes = {error.exit_code for error in errors if error is not None} or {0}
+        codes |= {DIFFERENCES} if self.reconciliation and self.reconciliation.differing else set()
         return next(code for code in EXIT_ORDER if code in codes)
 
     def as_json(self) -> dict[str, Any]:
@@ -102,10 +114,12 @@ class Report:
             "finished_at": self.finished_at.isoformat(),
             "calls": self.calls,
             "rows": self.rows,
+            "rejected": self.rejected,
             "error": str(self.failure) if self.failure else None,
             "warnings": list(self.warnings),
             "entities": [self._entity(outcome) for outcome in self.outcomes],
             "quota": {str(code): _quota(quota) for code, quota in sorted(self.quotas.items())},
+            "reconciliation": self.reconciliation.as_json() if self.reconciliation else None,
         }
 
     def _entity(self, outcome: Outcome) -> dict[str, Any]:
@@ -116,6 +130,7 @@ class Report:
             "feed": outcome.feed,
             "cursor": outcome.cursor,
             "rows": outcome.rows,
+            "rejected": outcome.rejected,
             "deleted": self.deleted.get((outcome.entity, outcome.division), 0),
             "calls": outcome.calls,
             "bookmark_before": outcome.before,
@@ -144,6 +159,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     Raises an ExactError only when nothing could be read at all: ConfigurationError, ReconnectRequired, Retryable.
     """
     around = around or Surroundings()
+    _check_reconcilable(order)
     source = exact_online(
         order.connection,
         divisions=order.divisions,
@@ -156,19 +172,50 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         surroundings=around,
     )
     extraction = extraction_of(source)
-    started_at, failure = around.clock.now(), None
+    started_at, failure, run_id = around.clock.now(), None, uuid.uuid4().hex
+    reconciliation: Reconciliation | None = None
+    extraction.stays_open = True
     # Two processes in one working folder would spoil each other's packages and state.
-    with only_run(data_folder() / "pipelines", pipeline_name(order.connection, order.target)):
+    with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)):
         try:
-            _load(pipeline_of(order.connection, order.target), source, around, order.round_rows)
-        except (PipelineStepFailed, DestinationException) as error:
+            pipeline = pipeline_of(order.connection, order.target)
+            _load(pipeline, source, around, order.round_rows)
+            if order.reconcile:
+                around.listener(StageReached("reconcile"))
+                reconciliation = _reconciled(pipeline, extraction, order, run_id)
+        except (PipelineStepFailed, DestinationException, Retryable) as error:
             failure = _translated(error)
             if extraction.session is None:
                 raise failure from None
         finally:
-            if extraction.session is not None:
-                extraction.session.client.close()
-    return _report(extraction, started_at, around.clock, failure)
+            extraction.close()
+    return replace(_report(extraction, started_at, around.clock, failure), run_id=run_id, reconciliation=reconciliation)
+
+
+def _check_reconcilable(order: Order) -> None:
+    names = {entity.name for entity in chosen_entities(order.entities)}
+    if order.reconcile and books.LINES not in names:
+        raise ConfigurationError(
+            f"to reconcile, the run must read {books.LINES}; add it to the entities (--entity {books.LINES}), "
+            "or leave out reconcile"
+        )
+
+
+def _reconciled(pipeline: dlt.Pipeline, extraction: Extraction, order: Order, run_id: str) -> Reconciliation:
+    """Compares the divisions whose ledger lines were read to the end; lines before a start date are not there."""
+    if extraction.session is None:
+        return Reconciliation()
+    read = [one for one in extraction.outcomes if one.entity == books.LINES and one.division is not None]
+    complete = sorted(one.division for one in read if one.division is not None and one.status == "succeeded")
+    year = _first_whole_year(order.start_date)
+    return books.reconcile(pipeline, extraction.session.client, books.Scope(complete, run_id, year))
+
+
+def _first_whole_year(start_date: str | None) -> int:
+    if start_date is None:
+        return 0
+    start = date.fromisoformat(start_date)
+    return start.year + ((start.month, start.day) > (1, 1))
 
 
 def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows: int) -> None:
@@ -246,7 +293,7 @@ def _translated(error: BaseException) -> ExactError:
 
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
-    folder, name = data_folder() / "pipelines", pipeline_name(connection, target)
+    folder, name = private_folder("pipelines"), pipeline_name(connection, target)
     packages.clear_schemas(folder / name)
     pipeline = dlt.pipeline(
         pipeline_name=name,

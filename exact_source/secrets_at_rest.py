@@ -20,6 +20,7 @@ from exact_source.settings import Settings, data_folder
 SERVICE, USER = "exact-source", "token encryption key"
 KEY_FILE = "token.key"
 ENCRYPTED, PLAIN = "fernet:", "plain:"
+RECOMMENDED = 1  # the priority from which the keyring package recommends a backend
 
 
 class Keyring(Protocol):
@@ -143,14 +144,20 @@ def _link(draft: Path, path: Path) -> None:
 
 
 def system_keyring() -> Keyring | None:
-    """The system's keyring, when its package is installed and a backend that keeps secrets is active."""
+    """The system's keyring, when its package is installed and a backend that keeps secrets is active.
+
+    A backend that the user chose (``PYTHON_KEYRING_BACKEND`` or ``keyringrc.cfg``) is taken at its word; of those that
+    merely happen to be installed, only the ones that the package recommends.
+    """
     try:
         module = importlib.import_module("keyring")
-        ring: Keyring = module.get_keyring()
-        is_usable = float(getattr(ring, "priority", 0)) >= 1
+        core = importlib.import_module("keyring.core")
+        chosen = core.load_env() or core.load_config()
+        ring: Keyring = chosen or module.get_keyring()
+        priority = float(getattr(ring, "priority", 0))
     except Exception:  # the package is optional and its backends fail in their own ways
         return None
-    return ring if is_usable else None
+    return ring if priority >= RECOMMENDED or (chosen and priority > 0) else None
 
 
 def _no_key(why: str) -> ConfigurationError:

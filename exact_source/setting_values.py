@@ -7,22 +7,37 @@ import binascii
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, SupportsIndex, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 import sqlalchemy
 
+from exact_source import odata
+
 # One host per country site; the host that issued a token is the host to call (§1).
 HOSTS = {tld: f"https://start.exactonline.{tld}" for tld in ("nl", "be", "de", "fr", "es", "co.uk", "com")}
 REGION_ALIASES = {"uk": "co.uk", "us": "com"}
 SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+CONTRACTS = ("evolve", "freeze", "discard_row", "discard_value")
 
 Parser = Callable[[object], Any]
 Deletes: TypeAlias = Literal["hard", "soft", "off"]
+
+
+class Masked(str):
+    """A text to be used as it is, but shown to nobody who prints what surrounds it: locals of a traceback, a form."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> Masked:
+        return Masked(super().__getitem__(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +47,7 @@ class Secret:
     _value: str
 
     def reveal(self) -> str:
-        return self._value
+        return Masked(self._value)
 
     def __repr__(self) -> str:
         return "***"
@@ -86,7 +101,9 @@ def is_loopback(host: str | None) -> bool:
 
 
 def base_url(value: object) -> str:
-    _, parts = _web_address(value)
+    url, parts = _web_address(value)
+    if not odata.is_of(url, url):
+        raise UnusableValue("is not a web address with a plain host; write a host with foreign letters as xn--...")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UnusableValue("must be a host only, such as https://start.exactonline.nl, without a path")
     return f"{parts.scheme}://{parts.netloc.lower()}"
@@ -192,6 +209,20 @@ def day(value: object) -> date:
         return value if isinstance(value, date) else date.fromisoformat(text(value))
     except ValueError:
         raise UnusableValue("is not a date such as 2026-01-31") from None
+
+
+def contracts(value: object) -> dict[str, str]:
+    """dlt's schema contracts by entity; one that stands alone is for all of them, under ``*``."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise UnusableValue("is not a table of entities and contracts") from None
+    given = value if isinstance(value, Mapping) else {"*": value}
+    found = {text(name): text(mode) for name, mode in given.items()}
+    if not set(found.values()) <= set(CONTRACTS):
+        raise UnusableValue(f"is not a schema contract; choose one of {', '.join(CONTRACTS)}, or one per entity")
+    return found
 
 
 def _items(value: object) -> list[object]:

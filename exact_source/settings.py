@@ -8,6 +8,7 @@ the environment of a container never decides where a token is sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,6 +49,7 @@ class Settings:
     endpoint is left alone (Exact locks it after 10). max_workers: divisions read at the same time.
     timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
+    schema_contract: of dlt, by entity, ``*`` for the others.
     """
 
     connection: str
@@ -69,6 +71,7 @@ class Settings:
     timeout: int
     deletes: Deletes
     compare_every: int
+    schema_contract: Mapping[str, str]
 
     @property
     def connect_command(self) -> str:
@@ -95,6 +98,7 @@ PARSERS: dict[str, Parser] = {
     "timeout": values.whole(1, 3_600),
     "deletes": values.deletes,
     "compare_every": values.whole(0, 3_660),
+    "schema_contract": values.contracts,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -107,6 +111,7 @@ DEFAULTS: dict[str, Any] = {
     "timeout": 120,
     "deletes": "hard",
     "compare_every": 7,
+    "schema_contract": {},
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})
@@ -121,6 +126,16 @@ def connect_command(connection: str) -> str:
 def data_folder() -> Path:
     """The user's own folder for this product; made, with mode 0700, by whoever writes there first."""
     return Path(platformdirs.user_data_dir("exact-source", appauthor=False))
+
+
+def private_folder(*names: str) -> Path:
+    """The data folder, or one inside it; made if need be, and closed to all other users also where it was open."""
+    folder = data_folder()
+    for made in (folder, *(folder.joinpath(*names[: at + 1]) for at in range(len(names)))):
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if made.stat().st_mode & 0o077:
+            made.chmod(0o700)
+    return folder.joinpath(*names)
 
 
 def load_settings(connection: str = DEFAULT_CONNECTION, **overrides: object) -> Settings:

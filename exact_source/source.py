@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from exact_source.auth import Authorizer
 from exact_source.catalogue import Entity, FeedKind
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
+from exact_source.columns import Decimals
 from exact_source.connections import Connection
 from exact_source.cursors import Window
 from exact_source.errors import (
@@ -37,10 +38,11 @@ from exact_source.jobs import Options, Session
 from exact_source.ledger import Ledger, StoreBook, Terms
 from exact_source.mirror import Mirror
 from exact_source.odata import path_and_query
+from exact_source.rejections import RejectedRow
 from exact_source.run_lock import RunLock
 from exact_source.settings import Settings, load_settings
 from exact_source.store import Store
-from exact_source.tables import Decimals, Row
+from exact_source.tables import Row
 from exact_source.tokens import TokenStore
 
 DIVISIONS = catalogue.endpoint("system/Divisions")
@@ -172,6 +174,7 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
     No other run reads these divisions of this connection until the session's client is closed; Busy when one does.
     """
     settings = load_settings(connection, divisions=divisions, **around.overrides)
+    contracts = _contracts(settings.schema_contract)
     with ExitStack() as stack:
         store = TokenStore.from_settings(settings)
         stack.callback(store.close)
@@ -192,7 +195,7 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
         )
         stack.callback(client.close)
         lock = stack.enter_context(RunLock(shared, connection, around.clock.now()))
-        session = _session(settings, client, lock, _known_divisions(known))
+        session = replace(_session(settings, client, lock, _known_divisions(known)), contracts=contracts)
         client.owns(stack.pop_all())
         return session
 
@@ -210,7 +213,7 @@ def _terms(settings: Settings, known: Connection | None) -> Terms:
 def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[int]) -> Session:
     wanted = settings.divisions or ()
     lock.take(wanted or known)
-    home, listing = _listing(client, [*wanted, *known])
+    home, listing, rejected = _listing(client, [*wanted, *known])
     codes, absent = _divisions(listing, wanted)
     lock.take(codes)
     overlap = timedelta(seconds=settings.modified_overlap)
@@ -225,7 +228,12 @@ def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[
         max_workers=settings.max_workers,
         deletes=settings.deletes,
         compare_every=settings.compare_every,
+        rejected=tuple(rejected),
     )
+
+
+def _contracts(given: Mapping[str, str]) -> dict[str, str]:
+    return {name if name == "*" else _entity(name).name: mode for name, mode in given.items()}
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:
@@ -237,12 +245,12 @@ def _known_divisions(connection: Connection | None) -> list[int]:
     return current + [division.code for division in identity.divisions]
 
 
-def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row]]:
+def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row], list[RejectedRow]]:
     """The division list, asked through the first division that lets us: a list needs a division in its URL (§10)."""
     refusal: ExactError | None = None
     for code in dict.fromkeys(candidates or [_current_division(client)]):
         try:
-            return code, _all_divisions(client, code)
+            return code, *_all_divisions(client, code)
         except (Forbidden, DayQuotaSpent, EndpointBlocked) as error:
             refusal = error
     raise refusal or UnknownName("no division is known to ask Exact through; set divisions")
@@ -252,20 +260,23 @@ def _current_division(client: Client) -> int:
     """A door to the division list when none is known; never a choice of what to read (§10)."""
     link = path_and_query(ME.path, division=0, select=[ME.key[0], "CurrentDivision"])
     page, _ = client.get(link, lambda body: tables.read_page(ME, body), division=None)
-    if not page.rows or page.rows[0].CurrentDivision is None:
+    if not page.everything or page.everything[0].CurrentDivision is None:
         raise Unreadable("Exact did not say which division the user works in; set divisions")
-    return int(page.rows[0].CurrentDivision)
+    return int(page.everything[0].CurrentDivision)
 
 
-def _all_divisions(client: Client, code: int) -> list[Row]:
+def _all_divisions(client: Client, code: int) -> tuple[list[Row], list[RejectedRow]]:
+    """Every division with a code, and those of them whose row has a value that does not fit."""
     select = [member.name for member in DIVISIONS.fields]
     link: str | None = path_and_query(DIVISIONS.path, division=code, select=select)
     rows: list[Row] = []
+    rejected: list[RejectedRow] = []
     while link:
         page, _ = client.get(link, lambda body: tables.read_page(DIVISIONS, body), division=code)
-        rows += page.rows
+        rows += [row for row in page.everything if row.Code is not None]
+        rejected += page.rejected
         link = page.next_link
-    return rows
+    return rows, rejected
 
 
 def _divisions(listing: list[Row], wanted: Sequence[int]) -> tuple[tuple[int, ...], dict[int, ExactError]]:

@@ -1,40 +1,32 @@
 """From the bytes of a page to typed Arrow columns, by the catalogue's schema. No I/O.
 
+A value that does not fit rejects its row and no other; a page that is no JSON is Unreadable as a whole.
+
 Money is decoded from its text straight to ``decimal(38, 9)``; there is no float in between. Instants are Amsterdam wall
 clock and become UTC; dates stay dates; padded codes are trimmed (reference §4.7, §4.8).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import pyarrow as pa
 
+from exact_source import rejections
 from exact_source.catalogue import Endpoint, Field, Share, endpoint, snake_case
+from exact_source.columns import DECIMAL, UNFIT, UTC_MICROSECONDS, Column, Decimals, converter
 from exact_source.errors import Unreadable
-from exact_source.odata import AMSTERDAM
+from exact_source.rejections import MISSING, RejectedRow
 
-Decimals: TypeAlias = Literal["exact", "double"]
-Row: TypeAlias = Any  # a struct generated from the catalogue: one attribute per member, wire names
-Column: TypeAlias = Sequence[Any]
+Row: TypeAlias = rejections.Row
 
-DECIMAL = pa.decimal128(38, 9)
-QUANTUM = Decimal("0.000000001")
 DELETED_AT = "_deleted_at"  # when a row was found to be deleted in Exact; empty for rows that exist
-CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
-UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
-EPOCH = datetime(1970, 1, 1)
-DAY, HOUR = 86_400_000, 3_600_000  # milliseconds
-TICKS = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/")
 
 _WIRE = {
     "Edm.Guid": str | None,
@@ -48,8 +40,6 @@ _WIRE = {
     "Edm.Double": Decimal | None,
     "Edm.Binary": str | None,
 }
-# Members that Exact pads with spaces: codes on the left, country, language, unit and VAT codes on the right.
-_PADDED = re.compile(r"(Code|code|Country|Language|Legislation|Nationality|Unit|Currency|PaymentCondition.*|State)$")
 # Half of a surrogate pair: what a text cut off at the length of its column ends in. Pairs and escapes are passed over.
 _HALF_CHARACTER = re.compile(
     rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
@@ -58,10 +48,24 @@ _HALF_CHARACTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The rows of one reply, and the link to the next page if there is one."""
+    """The rows of one reply, and the link to the next page if there is one.
+
+    ``everything`` also has the rejected rows, in their places, with the members that could be read: for cursors.
+    """
 
     rows: list[Row]
     next_link: str | None
+    rejected: list[RejectedRow] = field(default_factory=list)
+    everything: list[Row] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, found: list[Row | RejectedRow], next_link: str | None) -> Page:
+        rejected = [one for one in found if isinstance(one, RejectedRow)]
+        if not rejected:
+            return cls(found, next_link, rejected, found)
+        rows = [one for one in found if not isinstance(one, RejectedRow)]
+        everything = [one.row if isinstance(one, RejectedRow) else one for one in found]
+        return cls(rows, next_link, rejected, everything)
 
 
 @cache
@@ -69,6 +73,11 @@ def row_type(endpoint: Endpoint) -> type[msgspec.Struct]:
     """A struct with one attribute per member; members that are not in the catalogue are passed over."""
     members = [(field.name, _WIRE[field.edm], None) for field in endpoint.fields]
     return msgspec.defstruct("Row", members, gc=False)
+
+
+@cache
+def _row_decoder(endpoint: Endpoint) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(row_type(endpoint), strict=False)
 
 
 @cache
@@ -90,31 +99,65 @@ def _decoders(endpoint: Endpoint) -> tuple[msgspec.json.Decoder[Any], msgspec.js
 def read_page(endpoint: Endpoint, body: bytes) -> Page:
     """Understands the three shapes of ``d`` (§4.3): an array, an object with ``results``, a single object.
 
-    Raises Unreadable, naming the member, when a value does not fit its type or the text is not what was promised.
+    Rows with a value that does not fit its type, or without the row version of a sync feed, are rejected one by one.
+    Raises Unreadable when the text is not what was promised.
     """
     text = body.removeprefix(b"\xef\xbb\xbf")
     try:
         return _page(endpoint, text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, InvalidOperation) as error:
         mended = _HALF_CHARACTER.sub(lambda found: found[1] or rb"\ufffd", text)
         if mended != text:
             return read_page(endpoint, mended)
-        raise Unreadable(f"the answer of {endpoint.resource} could not be read: {_told(error)}") from None
-    except (UnicodeDecodeError, RecursionError, InvalidOperation):
-        raise Unreadable(f"the answer of {endpoint.resource} is not valid JSON") from None
+        return _sorted_page(endpoint, text, error)
+    except (UnicodeDecodeError, RecursionError):
+        raise _no_json(endpoint) from None
 
 
 def _page(endpoint: Endpoint, text: bytes) -> Page:
+    """The way of nearly every page: decoded at once."""
     many, one = _decoders(endpoint)
     found = many.decode(text).d
     if isinstance(found, list):
-        return Page(found, None)
+        return Page.of(_placed(endpoint, found), None)
     if found.results is msgspec.UNSET:
-        return Page([one.decode(text).d], None)
-    return Page(found.results, found.next_link)
+        return Page.of(_placed(endpoint, [one.decode(text).d]), None)
+    return Page.of(_placed(endpoint, found.results), found.next_link)
 
 
-def _told(error: msgspec.MsgspecError) -> str:
+def _placed(endpoint: Endpoint, rows: list[Row]) -> list[Row | RejectedRow]:
+    """Rows of a sync feed have a place in it; one that has none is rejected."""
+    if endpoint.kind != "sync" or all(row.Timestamp is not None for row in rows):
+        return rows
+    return [row if row.Timestamp is not None else rejections.rejected(row, "Timestamp", MISSING) for row in rows]
+
+
+def _sorted_page(endpoint: Endpoint, text: bytes, error: Exception) -> Page:
+    """The same page row by row, after ``error`` said that something in it does not fit."""
+    try:
+        raws, link = rejections.raw_rows(text)
+        found = [_row(endpoint, raw) for raw in raws]
+        placed = [_placed(endpoint, [one])[0] if not isinstance(one, RejectedRow) else one for one in found]
+    except msgspec.MsgspecError:
+        raise Unreadable(f"the answer of {endpoint.resource} could not be read: {_told(error)}") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise _no_json(endpoint) from None
+    return Page.of(placed, link)
+
+
+def _row(endpoint: Endpoint, raw: msgspec.Raw) -> Row | RejectedRow:
+    try:
+        return _row_decoder(endpoint).decode(raw)
+    except (msgspec.ValidationError, InvalidOperation):
+        wire = {member.name: _WIRE[member.edm] for member in endpoint.fields}
+        return rejections.undecodable(bytes(raw), row_type(endpoint), wire)
+
+
+def _no_json(endpoint: Endpoint) -> Unreadable:
+    return Unreadable(f"the answer of {endpoint.resource} is not valid JSON")
+
+
+def _told(error: Exception) -> str:
     """msgspec's own words: they name the member and the type, never the value."""
     return str(error).replace("`$.d.results[...]", "`row").replace("`$.d[...]", "`row")
 
@@ -122,11 +165,7 @@ def _told(error: msgspec.MsgspecError) -> str:
 def keys_of(layout: Layout, rows: list[Row]) -> pa.Table:
     """What tells rows apart within a division: the key columns of some rows, ``division`` left out."""
     fields = [layout.stand_in or layout.endpoint.field(name) for name in layout.own_key]
-    arrays = [
-        _column(layout.endpoint, field, [getattr(row, field.name) for row in rows], layout.decimals)
-        for field in fields
-        if field is not None
-    ]
+    arrays = [_column(field, rows) for field in fields if field is not None]
     return pa.Table.from_arrays(arrays, names=[snake_case(name) for name in layout.own_key])
 
 
@@ -134,11 +173,8 @@ def deletions_of(rows: list[Row]) -> pa.Table:
     """What sync/Deleted tells of some deletions (§6.5): the key of the row, its row version and the moment."""
     log = endpoint("sync/Deleted")
     names = {"key": "EntityKey", "timestamp": "Timestamp", "modified": "DeletedDate"}
-    arrays = []
-    for name in names.values():
-        field = log.field(name)
-        assert field is not None
-        arrays.append(_column(log, field, [getattr(row, name) for row in rows], "exact"))
+    fields = [log.field(name) for name in names.values()]
+    arrays = [_column(field, rows) for field in fields if field is not None]
     return pa.Table.from_arrays(arrays, names=list(names))
 
 
@@ -176,6 +212,11 @@ class Layout:
         return (["division"] if self.has_division else []) + [snake_case(name) for name in self.own_key]
 
     @property
+    def wire_key(self) -> tuple[str, ...]:
+        """The members of the endpoint that hold the key."""
+        return self.key if self.stand_in is None else (self.stand_in.name,)
+
+    @property
     def own_key(self) -> tuple[str, ...]:
         """The key without ``Division``, in wire names."""
         return tuple(name for name in self.key if name != "Division")
@@ -193,8 +234,8 @@ def schema(layout: Layout) -> pa.Schema:
     names = {} if not layout.has_division else {"division": pa.int64()}
     if layout.stand_in:
         names[snake_case(layout.key[0])] = _arrow_type(layout.stand_in, layout.decimals)
-    for field in layout.endpoint.fields:
-        names.setdefault(snake_case(field.name), _arrow_type(field, layout.decimals))
+    for member in layout.endpoint.fields:
+        names.setdefault(snake_case(member.name), _arrow_type(member, layout.decimals))
     names[DELETED_AT] = UTC_MICROSECONDS
     keys = set(layout.key_columns)
     return pa.schema([pa.field(name, kind, nullable=name not in keys) for name, kind in names.items()])
@@ -212,113 +253,71 @@ def _arrow_type(field: Field, decimals: Decimals) -> pa.DataType:
     return pa.string() if field.edm in ("Edm.String", "Edm.Guid") else pa.int64()
 
 
-def to_table(layout: Layout, rows: list[Row], division: int | None) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Typed columns for the rows that fit, and the rows that do not."""
+
+    table: pa.Table
+    rejected: list[RejectedRow]
+
+
+def to_table(layout: Layout, rows: list[Row], division: int | None) -> Converted:
     """Typed columns for some rows. ``division`` fills that column, whatever the rows say.
 
-    Raises Unreadable when a value does not fit its type or a part of the key is missing.
+    Rows without a part of their key, or with a value that no column of its type holds, are rejected.
     """
+    try:
+        return Converted(_table(layout, rows, division), [])
+    except UNFIT:
+        rejected = _unfit(layout, rows)
+    fitting = [row for at, row in enumerate(rows) if at not in rejected]
+    return Converted(_table(layout, fitting, division), [rejected[at] for at in sorted(rejected)])
+
+
+def _table(layout: Layout, rows: list[Row], division: int | None) -> pa.Table:
     arrays = [pa.array([division] * len(rows), pa.int64())] if layout.has_division else []
-    keys = layout.key if layout.stand_in is None else layout.endpoint.key
-    for field in [*filter(None, [layout.stand_in]), *layout.endpoint.fields]:
-        if layout.has_division and field.name == "Division":
-            continue
-        values = [getattr(row, field.name) for row in rows]
-        if field.name in keys and None in values:
-            raise Unreadable(f"a row of {layout.endpoint.resource} has no {field.name}, which is its key")
-        arrays.append(_column(layout.endpoint, field, values, layout.decimals))
+    for member in _members(layout):
+        values = [getattr(row, member.name) for row in rows]
+        if member.name in layout.wire_key and None in values:
+            raise ValueError("a row has no key")
+        arrays.append(converter(member, layout.decimals)(values))
     arrays.append(pa.nulls(len(rows), UTC_MICROSECONDS))
     return pa.Table.from_arrays(arrays, schema=schema(layout))
 
 
-def _column(endpoint: Endpoint, field: Field, values: Column, decimals: Decimals) -> pa.Array:
+def _members(layout: Layout) -> list[Field]:
+    """The members that fill columns, in the order of the columns."""
+    own = [one for one in layout.endpoint.fields if not (layout.has_division and one.name == "Division")]
+    return [layout.stand_in, *own] if layout.stand_in else own
+
+
+def _unfit(layout: Layout, rows: list[Row]) -> dict[int, RejectedRow]:
+    """The rows to blame, by their number: column by column, and value by value only where a column fails."""
+    found: dict[int, RejectedRow] = {}
+    for member in _members(layout):
+        convert = converter(member, layout.decimals)
+        values = [getattr(row, member.name) for row in rows]
+        if member.name in layout.wire_key:
+            for at in (at for at, value in enumerate(values) if value is None):
+                found.setdefault(at, rejections.rejected(rows[at], member.name, MISSING))
+        if not _fits(convert, values):
+            for at in (at for at, value in enumerate(values) if not _fits(convert, [value])):
+                found.setdefault(at, rejections.rejected(rows[at], member.name, f"does not fit {member.edm}"))
+    return found
+
+
+def _column(field: Field, rows: list[Row]) -> pa.Array:
+    """One member of rows; empty where a value does not fit."""
+    convert, values = converter(field, "exact"), [getattr(row, field.name) for row in rows]
     try:
-        return _converter(field, decimals)(values)
-    except (pa.ArrowException, ValueError, OverflowError, InvalidOperation, binascii.Error):
-        raise Unreadable(f"a value of {endpoint.resource}.{field.name} does not fit {field.edm}") from None
+        return convert(values)
+    except UNFIT:
+        return convert([value if _fits(convert, [value]) else None for value in values])
 
 
-def _converter(field: Field, decimals: Decimals) -> Callable[[Column], pa.Array]:
-    if field.edm == "Edm.DateTime":
-        return _instants if field.instant else _dates
-    if field.edm == "Edm.Double":
-        return _decimals if decimals == "exact" else _doubles
-    if field.edm == "Edm.Boolean":
-        return lambda values: pa.array(values, pa.bool_())
-    if field.edm == "Edm.Binary":
-        return _binaries
-    if field.edm == "Edm.String":
-        return _trimmed if _PADDED.search(field.name) else _texts
-    return _texts if field.edm == "Edm.Guid" else lambda values: pa.array(values, pa.int64())
-
-
-def _texts(values: Column) -> pa.Array:
-    return pa.array(values, pa.string())
-
-
-def _trimmed(values: Column) -> pa.Array:
-    return pa.array([value.strip(" ") if value else value for value in values], pa.string())
-
-
-def _binaries(values: Column) -> pa.Array:
-    return pa.array([base64.b64decode(value) if value is not None else None for value in values], pa.binary())
-
-
-def _decimals(values: Column) -> pa.Array:
-    # pyarrow 26 crashes the process on 1E-10000000; no double has an exponent beyond -400.
-    if any(value is not None and value.adjusted() < -400 for value in values):
-        raise ValueError("too small for a double")
+def _fits(convert: Callable[[Column], pa.Array], values: Column) -> bool:
     try:
-        return pa.array(values, DECIMAL)
-    except pa.ArrowInvalid:
-        return pa.array([_nine_places(value) for value in values], DECIMAL)
-
-
-def _nine_places(value: Decimal | None) -> Decimal | None:
-    return value if value is None else value.quantize(QUANTUM, context=CONTEXT)
-
-
-def _doubles(values: Column) -> pa.Array:
-    return pa.array([None if value is None else float(value) for value in values], pa.float64())
-
-
-def ticks(value: str) -> int:
-    """Milliseconds in ``/Date(1782404052403)/``: Amsterdam wall clock counted as if it were UTC.
-
-    Also takes the ISO form that some members use. Raises ValueError for anything else.
-    """
-    found = TICKS.fullmatch(value)
-    if found:
-        return int(found[1])
-    naive = datetime.fromisoformat(value)
-    return (naive.replace(tzinfo=None) - EPOCH) // timedelta(milliseconds=1)
-
-
-def _dates(values: Column) -> pa.Array:
-    days = [None if value is None else ticks(value) // DAY for value in values]
-    return pa.array(days, pa.int32()).view(pa.date32())
-
-
-def _instants(values: Column) -> pa.Array:
-    stamps = [None if value is None else (naive := ticks(value)) - _offset(naive // HOUR) for value in values]
-    return pa.array(stamps, pa.timestamp("ms")).cast(pa.timestamp("us")).view(UTC_MICROSECONDS)
-
-
-@cache
-def _offset(hour: int) -> int:
-    """Amsterdam's offset (milliseconds) in the hour that starts so many hours after 1970, by its own wall clock."""
-    try:
-        naive = EPOCH + timedelta(hours=hour)
-    except OverflowError:
-        return HOUR
-    offset = naive.replace(tzinfo=AMSTERDAM).utcoffset()
-    return round(offset / timedelta(milliseconds=1)) if offset else 0
-
-
-def naive_of(value: str) -> datetime:
-    """The naive Amsterdam time of a ``/Date(ms)/`` value."""
-    return EPOCH + timedelta(milliseconds=ticks(value))
-
-
-def utc_of(value: str) -> datetime:
-    """The UTC moment of a ``/Date(ms)/`` value."""
-    return naive_of(value).replace(tzinfo=AMSTERDAM).astimezone(UTC)
+        convert(values)
+    except UNFIT:
+        return False
+    return True

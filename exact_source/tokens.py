@@ -93,14 +93,23 @@ class TokenStore:
     def write(self, connection: Connection, *, was: int) -> bool:
         """Stores ``connection`` if the stored generation is still ``was`` (0: none); False, and nothing, if not."""
         with self._store.translated():
+            return self._write(connection.name, self._values(connection), was)
+
+    def write_state(self, connection: Connection, *, was: int) -> bool:
+        """As ``write``, but leaves a stored token alone, also one that the key at hand cannot decrypt."""
+        with self._store.translated():
             values = self._values(connection)
-            with self._store.transaction(is_write=True) as session:
-                mine = CONNECTIONS.c.name == connection.name
-                stored = session.scalar(sa.select(CONNECTIONS.c.generation).where(mine).with_for_update())
-                if (stored or 0) != was:
-                    return False
-                change = CONNECTIONS.insert() if stored is None else CONNECTIONS.update().where(mine)
-                session.execute(change.values(values))
+            kept = ("name", "generation", "state") if was else values
+            return self._write(connection.name, {name: values[name] for name in kept}, was)
+
+    def _write(self, name: str, values: dict[str, Any], was: int) -> bool:
+        mine = CONNECTIONS.c.name == name
+        with self._store.transaction(is_write=True) as session:
+            stored = session.scalar(sa.select(CONNECTIONS.c.generation).where(mine).with_for_update())
+            if (stored or 0) != was:
+                return False
+            change = CONNECTIONS.insert() if stored is None else CONNECTIONS.update().where(mine)
+            session.execute(change.values(values))
         return True
 
     @contextmanager

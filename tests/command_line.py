@@ -19,15 +19,16 @@ from cryptography.fernet import Fernet
 from exact_source import catalogue
 from exact_source.auth import Authorizer
 from exact_source.cli import main
-from exact_source.clock import SystemClock
+from exact_source.clock import Clock, SystemClock
 from exact_source.consent import Question, connect
 from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
+from leaks import WATCH
 from strict_exact import Division, StrictExact, Table
 
 REPOSITORY = Path(__file__).parent.parent
 FIRST, SECOND = 124132, 124133
-KEY = Fernet.generate_key().decode()
+KEY = WATCH.keep_secret(Fernet.generate_key().decode())
 
 
 def table(path: str, rows: Mapping[int, Sequence[dict[str, Any]]], **options: Any) -> Table:
@@ -46,6 +47,15 @@ def serving(first: int = 3, second: int = 2) -> Iterator[StrictExact]:
     divisions = (Division(FIRST, "Bakkerij Jansen"), Division(SECOND, "Café \x1b[31mRouge"))
     with StrictExact([table("sync/CRM/Accounts", rows, entity_type=2)], divisions) as exact:
         yield exact
+
+
+class Overheard(subprocess.Popen[str]):
+    """A process whose output is searched for secrets at the end of the session."""
+
+    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:
+        told = super().communicate(input, timeout)
+        WATCH.hear(f"the output of {self.args}", "".join(filter(None, told)))
+        return told
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class Desk:
     def run(self, *arguments: str, **environment: str) -> Result:
         """The command in this process; exceptions that it should have told are raised."""
         told = CliRunner().invoke(main, arguments, env={**self.environment, **environment}, catch_exceptions=False)
+        WATCH.hear(f"the output of exact-source {' '.join(arguments)}", told.output)
         self.has_kept_its_secrets(told.output)
         return told
 
@@ -87,7 +98,7 @@ class Desk:
         return self.run("run", "--database", str(self.database), *arguments, **environment)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return Overheard(
             [sys.executable, "-m", "exact_source", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -97,12 +108,13 @@ class Desk:
             env={**os.environ, **self.environment, **environment},
         )
 
-    def connect(self) -> None:
+    def connect(self, clock: Clock | None = None) -> None:
         """Consent, by the shortest way."""
+        clock = clock or SystemClock()
         settings = load_settings("default", **self.overrides)
         store = TokenStore.from_settings(settings)
-        with Authorizer(settings, store, SystemClock()) as authorizer:
-            question = Question(settings, SystemClock())
+        with Authorizer(settings, store, clock) as authorizer:
+            question = Question(settings, clock)
             connect(authorizer, question.answered(self.exact.consent(question.url)), question.redirect_uri)
         store.close()
 

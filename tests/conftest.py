@@ -1,26 +1,51 @@
 """Hypothesis for the whole suite: few examples, and no deadline, which a busy machine would miss now and then.
 
-And the places where tokens may be kept: a SQLite file, and a real Postgres that is started when a test first asks.
+At the end of a session everything that was said and left behind is searched for secrets. And the places where tokens
+may be kept: a SQLite file, and a real Postgres that is started when a test first asks.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from leaks import WATCH, Ear
 from postgres_server import Postgres, running
+
+pytest.register_assert_rewrite("mirror")  # its comparisons tell what differs
 
 settings.register_profile("house", max_examples=60, deadline=None)
 settings.load_profile("house")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_got_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails the session when a token or secret of any server stands in a print, a log or a file of any test."""
+    ear = Ear(WATCH)
+    logging.getLogger().addHandler(ear)
+    for name in ("exact_source", "httpx"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    yield
+    logging.getLogger().removeHandler(ear)
+    found = WATCH.findings(tmp_path_factory.getbasetemp())
+    assert not found, "a token or secret stands in: " + "; ".join(found)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for title, text in report.sections:
+        WATCH.hear(f"{title} of {report.nodeid}", text)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with running() as server:
+        WATCH.keep_secret(server.password)
         yield server
+    WATCH.hear("the log of Postgres", "".join(server.log))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -25,9 +25,10 @@ from exact_source.errors import ExactError
 from exact_source.renewal import no_step
 from exact_source.settings import Settings, load_settings
 from exact_source.tokens import TokenStore
+from leaks import WATCH
 from strict_exact import Canned, StrictExact
 
-KEY = Fernet.generate_key().decode()
+KEY = WATCH.keep_secret(Fernet.generate_key().decode())
 TOKEN_CALL = "/api/oauth2/token"
 # Outages of the token endpoint (§2.4).
 MAINTENANCE = Canned(503, "<html><body>Exact Online is being maintained</body></html>", {"Content-Type": "text/html"})
@@ -58,11 +59,15 @@ class ShiftedClock:
 
 @dataclass
 class Bench:
-    """One store, one clock and one strict server; as many authorizers as a test wants."""
+    """One store, one clock and one strict server; as many authorizers as a test wants.
+
+    ``url``: the token store; by default a SQLite file in ``folder``.
+    """
 
     exact: StrictExact
     folder: Path
     clock: Any = field(default_factory=ManualClock)
+    url: str = field(default="", repr=False)
 
     def settings_given(self) -> dict[str, object]:
         """What leads to the server and the store of this bench."""
@@ -71,7 +76,7 @@ class Bench:
             "client_id": self.exact.client_id,
             "client_secret": self.exact.client_secret,
             "redirect_uri": self.exact.redirect_uri,
-            "token_store": f"sqlite:///{self.folder / 'tokens.db'}",
+            "token_store": self.url or f"sqlite:///{self.folder / 'tokens.db'}",
         }
 
     def settings(self, **overrides: object) -> Settings:
@@ -112,7 +117,9 @@ class Bench:
 
 def words(error: BaseException) -> str:
     """All that a traceback tells."""
-    return "".join(traceback.format_exception(error))
+    told = "".join(traceback.format_exception(error))
+    WATCH.hear("a traceback", told)
+    return told
 
 
 def ask_for_token(settings: Settings, clock: Clock, on_step: Callable[[str], None] = no_step) -> str:

@@ -23,6 +23,7 @@ from exact_source.clock import ManualClock
 from exact_source.cursors import Bookmark, Window, plan_for, standing
 from exact_source.errors import ExactError
 from exact_source.reading import Portion, Reading, Share
+from exact_source.rejections import RejectedRow
 from exact_source.tables import share_of
 from strict_exact import Division, StrictExact, Table
 
@@ -119,6 +120,7 @@ class Store:
     bookmark: Bookmark | None = None
     rows: dict[Any, Any] = field(default_factory=dict)
     taken: int = 0
+    rejected: list[RejectedRow] = field(default_factory=list)
 
     def share(self) -> Share:
         found = entity(self.name)
@@ -140,6 +142,7 @@ class Store:
         # The kept state has been through JSON, as in dlt.
         if portion.bookmark is not None:
             self.bookmark = Bookmark.from_state(portion.bookmark.to_state())
+        self.rejected += portion.rejected
         for row in share_of(portion.rows, portion.share.plan.feed.share):
             self.taken += 1
             key = tuple(getattr(row, name) for name in portion.share.entity.key)

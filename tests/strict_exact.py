@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ Now = Callable[[], datetime]
 USER = "5f0f3a5e-8f0c-4b56-9a3e-1d2c3b4a5f60"
 COUNTED = (400, 401, 403, 404)
 FAMILIES = (("X-RateLimit-", 86400), ("X-RateLimit-Minutely-", 60))
-_PATH = re.compile(r"/api/v1/(?:(\d+)/)?([\w/$]+?)(?:\((.*)\))?(/\$count)?")
+_PATH = re.compile(r"/api/v1/(beta/)?(?:(\d+)/)?([\w/$]+?)(?:\((.*)\))?(/\$count)?")
 
 
 def fields_of(text: str) -> dict[str, str]:
@@ -108,10 +108,10 @@ class Request:
     def read(cls, method: str, target: str, headers: dict[str, str], body: bytes, at: datetime) -> Request:
         path, _, raw = target.partition("?")
         match = _PATH.fullmatch(unquote(path))
-        division, resource, key, count = match.groups() if match else (None, "", None, None)
+        beta, division, resource, key, count = match.groups() if match else (None, None, "", None, None)
         return cls(
             method, unquote(path), dict(odata.split_query(raw)), raw, headers, int(division) if division else None, at,
-            target=target, resource=_route(resource), key=key, is_count=bool(count), body=body,
+            target=target, resource=_route((beta or "") + resource), key=key, is_count=bool(count), body=body,
         )  # fmt: skip
 
     @property
@@ -142,6 +142,13 @@ class _Fault:
 
 
 @dataclass(slots=True)
+class _Plan:
+    left: int
+    suffix: str
+    action: Callable[[], object]
+
+
+@dataclass(slots=True)
 class Grant:
     """One token pair: `is_spent` once refreshed, `is_over` once the consent behind it ended."""
 
@@ -156,12 +163,15 @@ class Grant:
 class Authority:
     """The OAuth side: one app, one user, single-use codes and rotating refresh tokens [2]."""
 
+    all_issued: ClassVar[list[list[str]]] = []  # the secrets of every server so far
+
     def __init__(self, base_url: str, refresh_after: float, now: Now, broke: Callable[[str], None]) -> None:
         self.client_id, self.client_secret = str(uuid4()), secrets.token_urlsafe(24)
         self.redirect_uri, self.refreshes, self.issued = "https://app.example.test/callback", 0, [self.client_secret]
         self._url, self._refresh_after = f"{base_url}/api/oauth2/auth", refresh_after
         self._now, self._broke = now, broke
         self._codes, self.grants = dict[str, datetime](), list[Grant]()
+        self.all_issued.append(self.issued)
 
     def consent(self, url: str) -> str:
         where, _, query = url.partition("?")
@@ -382,6 +392,7 @@ class StrictExact:
         self._authority = Authority(self.base_url, refresh_after, self.now, self._rules.violations.append)
         self._divisions = {division.code: division for division in divisions}
         self._faults, self._version = list[_Fault](), 4_500_000_000
+        self._plans, self.current_division = list[_Plan](), next(iter(self._divisions))
         self._tables, self._rows = dict[str, Table](), dict[tuple[str, int], list[Row]]()
         kind = "Exact.Web.Api.Models.System.Me"
         self._me = Table("current/Me", ME, key=("UserID",), type_name=kind, envelope="results")
@@ -444,6 +455,28 @@ class StrictExact:
         """
         with self._lock:
             self._faults.append(_Fault(n, path_suffix, response))
+
+    def before_call(self, n: int, path_suffix: str, action: Callable[[], object]) -> None:
+        """Do something just before the `n`-th request of a path from now is answered: books change while one reads."""
+        with self._lock:
+            self._plans.append(_Plan(n, path_suffix, action))
+
+    def rows(self, path: str, division: int) -> list[Row]:
+        """What a table of a division holds at this moment."""
+        with self._lock:
+            return [dict(row) for row in self._place(path, division)[1]]
+
+    def refuse(self, division: int, reason: str = "") -> None:
+        """From now on a division answers 403 with this `Reason`; without one it answers again."""
+        with self._lock:
+            self._divisions[division] = replace(self._divisions[division], refusal=reason)
+
+    def choose_division(self, code: int) -> None:
+        """The user goes to another division in the browser: `Me` and `Divisions.Current` follow [10]."""
+        with self._lock:
+            self.current_division = code
+            for row in self._place("system/Divisions", code)[1]:
+                row["Current"] = row["Code"] == code
 
     def calls(self, path_suffix: str) -> int:
         """How many requests went to a resource; keys and `/$count` do not hide it."""
@@ -527,7 +560,7 @@ class StrictExact:
         local = self.now().astimezone(ZoneInfo("Europe/Amsterdam"))
         offset = local.utcoffset() or timedelta()
         user = {"UserID": USER, "UserName": "tester", "FullName": "Test User", "Email": "tester@example.test"}
-        place = {"CurrentDivision": next(iter(self._divisions)), "LanguageCode": "en-GB", "Legislation": 128}
+        place = {"CurrentDivision": self.current_division, "LanguageCode": "en-GB", "Legislation": 128}
         clock = {"ServerTime": f"{local:%Y-%m-%dT%H:%M:%S}", "ServerUtcOffset": offset.total_seconds()}
         return self._me.row({**flags, **user, **place, **clock, "EmployeeID": "00000000-0000-0000-0000-000000000000"})
 
@@ -539,6 +572,7 @@ class StrictExact:
             self._closing.wait(self._latency)
             with self._lock:
                 self._rules.judge(call, self.issued_secrets)
+                self._change(call)
                 reply = self._spoiled(call)
                 if call.is_data:
                     self._limits.note(call, reply.status)
@@ -547,6 +581,13 @@ class StrictExact:
         if reply.fault == "slow":
             self._closing.wait(self._slow)
         return reply
+
+    def _change(self, call: Request) -> None:
+        for plan in [plan for plan in self._plans if _suits(call, plan.suffix)]:
+            plan.left -= 1
+            if plan.left == 0:
+                self._plans.remove(plan)
+                plan.action()
 
     def _spoiled(self, call: Request) -> Reply:
         fault = next((fault for fault in self._faults if fault.left > 0 and _suits(call, fault.suffix)), None)
@@ -600,8 +641,9 @@ class StrictExact:
             oldest = self._local() - timedelta(days=61)  # the log is kept for 2 months [6.5]
             rows = [row for row in rows if (row.get("DeletedDate") or oldest) >= oldest]
         where = "" if call.division is None else f"{call.division}/"
+        where = f"beta/{where}" if table.path.startswith("beta/") else where
         ask = Question(odata.split_query(call.raw_query), table)
-        return self._told(call, ask, rows, f"{self.base_url}/api/v1/{where}{table.path}")
+        return self._told(call, ask, rows, f"{self.base_url}/api/v1/{where}{table.path.removeprefix('beta/')}")
 
     def _told(self, call: Request, ask: Question, rows: list[Row], url: str) -> str:
         table = ask.table

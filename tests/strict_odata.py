@@ -112,7 +112,7 @@ def cleaned(edm: str, value: Any) -> Any:
         return value.replace(microsecond=value.microsecond // 1000 * 1000)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
-    return str(value).lower() if edm == "Edm.Guid" and value is not None else value
+    return str(value).lower() if edm == "Edm.Guid" and value is not None and not isinstance(value, Raw) else value
 
 
 class Token(NamedTuple):

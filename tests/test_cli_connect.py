@@ -8,12 +8,22 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from command_line import FIRST, SECOND, Desk, read_json, serving
+from exact_source import consent
+from exact_source.auth import Authorizer
+from exact_source.clock import SystemClock
+from exact_source.consent import Question
+from exact_source.settings import load_settings
+from exact_source.tokens import TokenStore
+from leaks import unheard
 from strict_exact import StrictExact
 
 
@@ -66,7 +76,8 @@ def test_consent_arrives_on_a_port_of_this_machine(desk: Desk) -> None:
     assert process.stderr is not None
     address = re.search(r"http\S+/api/oauth2/auth\S+", process.stderr.readline())
     assert address is not None
-    assert httpx.get(desk.exact.consent(address[0])).status_code == 200
+    with unheard():
+        assert httpx.get(desk.exact.consent(address[0])).status_code == 200
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, "")
     assert json.loads(stdout)["full_name"] == "Test User"
@@ -111,6 +122,56 @@ def test_nothing_pasted_is_told(desk: Desk) -> None:
 
 def test_a_young_token_is_left_alone(desk: Desk) -> None:
     desk.connect()
-    told = desk.run("connect", "--keep-alive", "--json")
+    told = desk.run("connect", "--keep-alive", "--connection", "default", "--json")
     assert read_json(told)["renewed"] is False
     assert desk.exact.refreshes == 0
+
+
+def made(desk: Desk, connection: str, days: int, exact: StrictExact) -> None:
+    """Consent for a connection, so many days ago."""
+    settings = load_settings(connection, **{**desk.overrides, **place_of(exact)})
+    with closing(TokenStore.from_settings(settings)) as store, Authorizer(settings, store, SystemClock()) as authorizer:
+        question = Question(settings, SystemClock())
+        consent.connect(authorizer, question.answered(exact.consent(question.url)), question.redirect_uri)
+        known = store.read(connection)
+        assert known is not None
+        assert known.token is not None
+        aged = replace(known.token, issued_at=known.token.issued_at - timedelta(days=days))
+        assert store.write(replace(known, token=aged), was=known.generation)
+    if days:
+        exact.expire_access_tokens()
+
+
+def place_of(exact: StrictExact) -> dict[str, str]:
+    return {"base_url": exact.base_url, "client_id": exact.client_id, "client_secret": exact.client_secret}
+
+
+def test_every_idle_connection_is_kept_alive_and_one_that_fails_stops_no_other(desk: Desk) -> None:
+    with StrictExact() as another:
+        made(desk, "a-lost-one", 25, another)
+        made(desk, "default", 25, desk.exact)
+        made(desk, "young", 0, another)  # a newer consent of the same user: the lost one's token is dead
+        start = "SOURCES__EXACT_ONLINE__CONNECTIONS__"
+        places = {
+            f"{start}{name}__{setting.upper()}": value
+            for name in ("A_LOST_ONE", "YOUNG")
+            for setting, value in place_of(another).items()
+        }
+        done = desk.run("connect", "--keep-alive", "--json", **places)
+        lost, renewed, young = read_json(done)
+        assert (done.exit_code, another.refreshes, desk.exact.refreshes) == (3, 0, 1)
+        assert (lost["connection"], lost["error_type"], lost["exit_code"]) == ("a-lost-one", "TokenRotatedElsewhere", 3)
+        assert "run `exact-source connect --connection a-lost-one`" in lost["error"]
+        assert (renewed["connection"], renewed["renewed"], renewed["error"]) == ("default", True, None)
+        assert (young["connection"], young["renewed"], young["error"]) == ("young", False, None)
+        again = desk.run("connect", "--keep-alive", "--idle-days", "1", **places)
+        assert again.stdout == "connection default: young enough, nothing to do\n" + (
+            "connection young: young enough, nothing to do\n"
+        )
+        assert again.stderr.startswith("error: connection 'a-lost-one'")
+
+
+def test_keeping_alive_without_any_connection_says_how_to_make_one(desk: Desk) -> None:
+    done = desk.run("connect", "--keep-alive")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "exact-source connect --connection default" in done.stderr

@@ -194,6 +194,7 @@ class BothClocks:
         ("truncate", Unreachable, 5),
         (Canned(500, told(GENERIC)), ServerFault, 5),
         (Canned(500), ServerFault, 5),
+        (Canned(500, "upstream connect error"), ServerFault, 5),
         (Canned(408), ServerFault, 5),
         (Canned(503, "<html>maintenance</html>"), Maintenance, 5),
         (Canned(200, "<html>please log in</html>"), Unreadable, 3),
@@ -351,3 +352,12 @@ def test_a_host_that_is_not_there_is_unreachable() -> None:
         with pytest.raises(Unreachable, match="run again"):
             ask(client)
         assert client.calls == 5
+
+
+def test_no_cookie_is_sent_back() -> None:
+    with road([banks()]) as way:
+        way.server.fail_next(1, "Banks", Canned(200, "{}", {"Set-Cookie": "ASP.NET_SessionId=abc; path=/"}))
+        client = way.client()
+        ask(client)
+        ask(client)
+        assert [one.headers.get("cookie") for one in way.server.requests if one.is_data] == [None, None]

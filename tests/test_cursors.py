@@ -196,7 +196,7 @@ def test_the_next_question_starts_where_nothing_can_have_been_missed(highest: st
         ("2026-10-25T02:50:00", "2026-10-25T02:10:00", "2026-10-25T02:00:00.000"),  # began in the second pass
         ("2026-10-25T03:02:00", "2026-10-25T03:03:00", "2026-10-25T02:00:00.000"),
         ("2026-10-25T03:30:00", "2026-10-25T03:31:00", "2026-10-25T03:25:00.000"),
-        ("2026-03-29T03:02:00", "2026-03-29T03:03:00", "2026-03-29T02:57:00.000"),
+        ("2026-03-29T03:02:00", "2026-03-29T03:03:00", "2026-03-29T01:57:00.000"),  # two minutes after 02:00
     ],
 )
 def test_the_next_question_goes_back_to_the_start_of_a_repeated_hour(highest: str, began: str, since: str) -> None:
@@ -263,14 +263,14 @@ def test_windows_follow_each_other_up_to_tomorrow() -> None:
     )
 
 
-def test_a_window_is_finished_only_on_the_day_after_its_end() -> None:
+def test_a_window_is_finished_only_two_days_after_its_end() -> None:
     states = {
         day: [state for start, _, state in cursors.windows(WINDOW, NO_WINDOWS, date(2026, 1, day)) if start.day == 1]
-        for day in (10, 11, 12)
+        for day in (10, 11, 12, 13)
     }
-    assert states == {10: ["open"], 11: ["open"], 12: ["finished"]}
-    assert walk(WINDOW, NO_WINDOWS, date(2026, 1, 11)).window == "2026-01-01"
-    assert walk(WINDOW, NO_WINDOWS, date(2026, 1, 12)).window == "2026-01-11"
+    assert states == {10: ["open"], 11: ["open"], 12: ["open"], 13: ["finished"]}
+    assert walk(WINDOW, NO_WINDOWS, date(2026, 1, 12)).window == "2026-01-01"
+    assert walk(WINDOW, NO_WINDOWS, date(2026, 1, 13)).window == "2026-01-11"
 
 
 @given(st.dates(date(2026, 1, 1), date(2026, 12, 31)), st.integers(1, 90), st.none() | st.dates(date(2026, 2, 1), date(2027, 12, 31)))  # fmt: skip

@@ -17,6 +17,7 @@ from exact_source.cursors import Bookmark
 from exact_source.errors import CallBudgetSpent, DayQuotaSpent, Forbidden, NotFound, ReconnectRequired, UnknownName
 from exact_source.extraction import Extraction, Finished
 from exact_source.jobs import Delivery, Options, Outcome, Session
+from exact_source.rejections import RejectedRow
 from strict_exact import Canned, Division, Table
 
 INVOICES = endpoint("sync/SalesInvoice/SalesInvoices")
@@ -40,6 +41,7 @@ class Run:
     seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     met: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     ends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    rejected: list[RejectedRow] = field(default_factory=list)
 
     def outcome(self, name: str, division: int | None = DIVISION) -> Outcome:
         (found,) = [one for one in self.extraction.outcomes if (one.entity, one.division) == (name, division)]
@@ -52,6 +54,7 @@ class Run:
         """``ends``: how many rows and keys had come by when a full reading said it was complete."""
         if delivery.is_pass:
             self.met[name] += delivery.size
+        self.rejected += delivery.rejected
         if delivery.table is not None:
             self.rows[name] += delivery.table.to_pylist()
         if delivery.gone is not None:
@@ -424,20 +427,48 @@ def test_a_division_that_the_consent_lacks_is_told_without_a_call() -> None:
         assert client.calls == 0
 
 
-def test_a_value_that_cannot_be_read_keeps_the_bookmark_and_the_report_says_so() -> None:
-    rows = [{"ID": guid(at), "Timestamp": 100 + at} for at in range(1500)]
-    page = '{"d": {"results": [{"ID": "x", "Timestamp": "9000", "FileSize": 1e300}]}}'
-    with road([table(ATTACHMENTS, rows)]) as way:
+def test_values_that_do_not_fit_cost_their_rows_and_nothing_else() -> None:
+    page = """{"d": {"results": [
+        {"ID": "a", "Timestamp": "101"}, {"ID": "b", "Timestamp": "102", "FileSize": 1e300},
+        {"ID": "c", "Timestamp": "103", "FileSize": "big"}, {"ID": null, "Timestamp": "104"}, {"ID": "e", "Timestamp": "105"}
+    ]}}"""
+    with road([attachments({DIVISION: 0})]) as way:
         mark = {"document_attachments": {DIVISION: Bookmark("sync", "rowversion", rowversion=50)}}
         way.server.fail_next(1, "DocumentAttachments", Canned(200, page))
         run = read(way, ["document_attachments"], marks=mark)
         outcome = run.outcome("document_attachments")
-        assert (outcome.status, outcome.rows, outcome.before, outcome.after) == ("failed", 0, "50", "50")
-        assert "FileSize" in str(outcome.error)
-        # What is known of the log of deletions moves on; where the rows stood does not.
-        known = Bookmark("sync", "rowversion", rowversion=50, deletes=0, deletes_on="2026-03-02")
-        assert (run.rows, run.marks) == ({}, {"document_attachments": {DIVISION: known}})
-        assert len(read(way, ["document_attachments"], marks=mark).rows["document_attachments"]) == 1500
+        assert (outcome.status, outcome.rows, outcome.rejected) == ("succeeded", 2, 3)
+        assert (outcome.before, outcome.after) == ("50", "105")
+        assert run.ids("document_attachments") == ["a", "e"]
+        assert sorted((one.field, one.row.ID) for one in run.rejected if one.row.ID) == [
+            ("FileSize", "b"),
+            ("FileSize", "c"),
+        ]
+        assert [one.field for one in run.rejected if not one.row.ID] == ["ID"]
+
+
+def test_a_page_that_is_no_json_keeps_the_bookmark_and_the_report_says_so() -> None:
+    with road([attachments({DIVISION: 5})]) as way:
+        mark = {"document_attachments": {DIVISION: Bookmark("sync", "rowversion", rowversion=50)}}
+        way.server.fail_next(
+            9, "DocumentAttachments", Canned(200, '{"d": {"results": [{"ID": "x", "Timestamp": "9000"}')
+        )
+        run = read(way, ["document_attachments"], marks=mark)
+        outcome = run.outcome("document_attachments")
+        assert (outcome.status, outcome.rows, outcome.rejected, outcome.after) == ("failed", 0, 0, "50")
+        assert (run.rows, run.rejected, run.marks["document_attachments"][DIVISION].rowversion) == ({}, [], 50)
+
+
+def test_the_rejected_rows_of_a_snapshot_are_told_and_the_others_replace_what_was_there() -> None:
+    with road([snapshot(0)]) as way:
+        [key] = TYPES.key
+        rows = ", ".join(f'{{"{key}": {at}, "Description": {"5" if at == 2 else "null"}}}' for at in range(4))
+        way.server.fail_next(1, "GLTransactionTypes", Canned(200, f'{{"d": [{rows}]}}'))
+        run = read(way, ["gl_transaction_types"])
+        outcome = run.outcome("gl_transaction_types")
+        assert (outcome.status, outcome.rows, outcome.rejected) == ("succeeded", 3, 1)
+        assert len(run.rows["gl_transaction_types"]) == 3
+        assert [one.field for one in run.rejected] == ["Description"]
 
 
 def test_a_row_updated_while_its_stream_is_read_is_there_in_its_newest_form() -> None:

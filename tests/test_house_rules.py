@@ -15,13 +15,13 @@ ROOT = Path(exact_source.__file__).parent
 REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
-    errors events clock catalogue odata limits budgets responses retries tables cursors
+    errors events clock catalogue odata limits budgets responses retries rejections columns tables cursors reconciliation
     setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock client reading jobs extraction mirror deletions resources source packages runs run_history plan
-    sandbox cli __main__
+    ledger run_lock client reading jobs extraction mirror deletions contracts rejection_log resources source drift books
+    packages runs run_history plan sandbox cli __main__
 """.split()
-KNOWLEDGE = "errors events catalogue odata limits budgets responses retries tables cursors".split()
+KNOWLEDGE = "errors events catalogue odata limits budgets responses retries rejections columns tables cursors drift reconciliation".split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}
 LONGEST = 400
@@ -125,6 +125,40 @@ def test_knowledge_does_no_io() -> None:
             wrong += [f"{path.name} imports {name}" for name in names if name.split(".")[0] in NO_IO]
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
                 wrong.append(f"{path.name}:{node.lineno} opens a file")
+    assert wrong == []
+
+
+def calls(path: Path) -> Iterator[tuple[int, str, list[str | None]]]:
+    """Line, dotted name and keywords of every call."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            yield node.lineno, ast.unparse(node.func), [keyword.arg for keyword in node.keywords]
+
+
+def test_nothing_runs_foreign_code_or_a_shell() -> None:
+    modules_shunned = {"pickle", "marshal", "shelve", "dill", "yaml", "subprocess", "pty", "code", "runpy", "ctypes"}
+    shunned = re.compile(
+        r"(eval|exec|compile|__import__|os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*)|(.*\.)?yaml\..*)"
+    )
+    wrong = [
+        f"{path.name}:{line} {name}" for path in modules() for line, name, _ in calls(path) if shunned.fullmatch(name)
+    ]
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            wrong += [f"{path.name} imports {name}" for name in names if name.split(".")[0] in modules_shunned]
+    assert wrong == []
+
+
+def test_nothing_turns_the_verification_of_certificates_off() -> None:
+    words = ("CERT_NONE", "check_hostname", "_create_unverified_context", "disable_warnings", "verify_mode")
+    wrong = [f"{path.name}: {word}" for path in modules() for word in words if word in path.read_text("utf-8")]
+    wrong += [
+        f"{path.name}:{line}" for path in modules() for line, _, names in calls(path) if {"verify", "cert"} & {*names}
+    ]
+    follow = "follow_redirects=True"
+    wrong += [f"{path.name}: {follow}" for path in modules() if follow in path.read_text("utf-8")]
     assert wrong == []
 
 

@@ -78,7 +78,7 @@ def test_what_cannot_be_counted_stays_unknown(tmp_path: Path) -> None:
         assert calls(made) == {("gl_accounts", FIRST): (None, "unknown")}
 
 
-@pytest.mark.parametrize(("reserve", "runs", "stop"), [(0, 1, None), (1, 2, "accounts"), (3, 3, "accounts")])
+@pytest.mark.parametrize(("reserve", "runs", "stop"), [(0, 1, None), (1, 2, "accounts"), (3, 2, "accounts")])
 def test_a_plan_says_where_the_day_or_the_reserve_stops_a_run(
     tmp_path: Path, reserve: int, runs: int, stop: str | None
 ) -> None:

@@ -274,11 +274,11 @@ def test_a_busy_ledger_loses_neither_an_answer_nor_a_count() -> None:
         assert Ledger(book.book, TERMS).budget(DIVISION, way.clock.now()).minute.left == 55
 
 
-def test_a_token_that_cannot_be_had_leaves_nothing_reserved(users: Users) -> None:
+def test_a_call_beyond_the_limit_of_a_run_is_not_reserved(users: Users) -> None:
     client = users.client(max_calls=1)
     ask(client)
     for _ in range(3):
         with suppress(ExactError):
             ask(client)
     budget = Ledger(StoreBook(users.stores[0]), TERMS).budget(DIVISION, users.way.clock.now())
-    assert (budget.flights, budget.minute.calls, budget.day.calls, budget.minute.left) == ((), 1, 1, 59)
+    assert (budget.flights, budget.minute.calls, budget.day.calls, budget.minute.left) == ((), 1, 1, 29)

@@ -327,7 +327,7 @@ def test_a_page_cut_short_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<html>", "{}", '{"d": 5}', '{"d": [{"ID": 5}]}', b"\xff\xfe\x00", '{"d": [null]}']
+    "body", ["", "<html>", "{}", '{"d": 5}', '{"d": [{"ID": 5}', b"\xff\xfe\x00", '{"d": [5, {"Name": "\\ud8"}]}']
 )
 def test_an_answer_that_stays_unreadable_is_told_and_keeps_the_bookmark(body: str | bytes) -> None:
     with road([banks(130)]) as way:
@@ -504,11 +504,37 @@ def test_a_start_date_is_placed_in_a_stream_that_can_tell_and_ignored_in_one_tha
         assert way.server.violations == []
 
 
-def test_a_sync_row_without_a_row_version_is_refused() -> None:
+def test_a_sync_row_without_a_row_version_is_set_apart_and_moves_no_bookmark() -> None:
     with road([serials(1)]) as way:
-        way.server.fail_next(3, "SerialBatchNumbers", Canned(200, json.dumps({"d": [{"ID": guid(1)}]})))
-        with pytest.raises(Unreadable, match="Timestamp"):
-            Store("serial_batch_numbers").read(way.client())
+        rows = [{"ID": guid(1), "Timestamp": "7"}, {"ID": guid(2)}]
+        way.server.fail_next(1, "SerialBatchNumbers", Canned(200, json.dumps({"d": rows})))
+        store = Store("serial_batch_numbers")
+        store.read(way.client())
+        assert (store.values("ID"), [one.row.ID for one in store.rejected]) == ([guid(1)], [guid(2)])
+        assert store.bookmark is not None
+        assert store.bookmark.rowversion == 7
+
+
+def test_a_rejected_row_counts_for_the_bookmark_as_far_as_it_can_be_read() -> None:
+    with road([serials(0)]) as way:
+        rows = [{"ID": guid(1), "Timestamp": "7"}, {"ID": 5, "Timestamp": "9"}, {"ID": guid(3), "Timestamp": "x"}]
+        way.server.fail_next(1, "SerialBatchNumbers", Canned(200, json.dumps({"d": rows})))
+        store = Store("serial_batch_numbers")
+        store.read(way.client())
+        assert (store.taken, [one.field for one in store.rejected]) == (1, ["ID", "Timestamp"])
+        assert store.bookmark is not None
+        assert store.bookmark.rowversion == 9
+
+
+def test_a_modified_that_is_no_date_moves_no_bookmark() -> None:
+    with road([banks(0)]) as way:
+        rows = [{"ID": guid(1), "Modified": "/Date(1700000000003)/"}, {"ID": guid(2), "Modified": "soon"}, {"ID": 3}]
+        way.server.fail_next(1, "cashflow/Banks", Canned(200, json.dumps({"d": rows})))
+        store = Store("banks")
+        store.read(way.client())
+        assert (store.taken, len(store.rejected)) == (2, 1)
+        assert store.bookmark is not None
+        assert store.bookmark.modified == "2023-11-14T22:13:20.003"
 
 
 def test_a_stream_out_of_order_is_stored_only_at_its_end() -> None:

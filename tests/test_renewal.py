@@ -4,12 +4,14 @@ import json
 import logging
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
 import pytest
+from cryptography.fernet import Fernet
 
 from connecting import (
     APIGEE,
@@ -25,7 +27,9 @@ from connecting import (
 from exact_source.clock import ManualClock
 from exact_source.errors import (
     ConfigurationError,
+    ConsentWithdrawn,
     DayQuotaSpent,
+    NeverConnected,
     Retryable,
     RotationInterrupted,
     TokenRotatedElsewhere,
@@ -37,7 +41,15 @@ ABSENT_STORE = "sqlite:////proc/nowhere/tokens.db"
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, store_url: str) -> Iterator[Bench]:
+    """On each kind of store in turn."""
+    clock = ManualClock()
+    with StrictExact(clock=clock.now) as exact:
+        yield Bench(exact, tmp_path, clock, store_url)
+
+
+@pytest.fixture
+def file_bench(tmp_path: Path) -> Iterator[Bench]:
     clock = ManualClock()
     with StrictExact(clock=clock.now) as exact:
         yield Bench(exact, tmp_path, clock)
@@ -133,27 +145,27 @@ def test_a_too_early_answer_to_an_old_token_is_waited_for_and_then_told(bench: B
     assert bench.works(bench.access_token())
 
 
-def test_a_token_used_elsewhere_is_told_once_and_not_sent_again(bench: Bench) -> None:
-    bench.connect()
-    copy = bench.folder / "copy.db"
-    copy.write_bytes((bench.folder / "tokens.db").read_bytes())
-    bench.clock.advance(minutes=11)
-    bench.access_token()
-    bench.clock.advance(minutes=11)
+def test_a_token_used_elsewhere_is_told_once_and_not_sent_again(file_bench: Bench) -> None:
+    file_bench.connect()
+    copy = file_bench.folder / "copy.db"
+    copy.write_bytes((file_bench.folder / "tokens.db").read_bytes())
+    file_bench.clock.advance(minutes=11)
+    file_bench.access_token()
+    file_bench.clock.advance(minutes=11)
     for _ in range(3):
         with pytest.raises(TokenRotatedElsewhere, match=r"another environment .* is a copy"):
-            bench.access_token(token_store=f"sqlite:///{copy}")
-    assert bench.exact.calls(TOKEN_CALL) == 3
-    assert bench.works(bench.access_token())
+            file_bench.access_token(token_store=f"sqlite:///{copy}")
+    assert file_bench.exact.calls(TOKEN_CALL) == 3
+    assert file_bench.works(file_bench.access_token())
 
 
-def test_a_copied_store_is_warned_about_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    bench.connect()
-    copy = bench.folder / "copy.db"
-    copy.write_bytes((bench.folder / "tokens.db").read_bytes())
+def test_a_copied_store_is_warned_about_once(file_bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    file_bench.connect()
+    copy = file_bench.folder / "copy.db"
+    copy.write_bytes((file_bench.folder / "tokens.db").read_bytes())
     for _ in range(2):
-        bench.clock.advance(minutes=11)
-        assert bench.works(bench.access_token(token_store=f"sqlite:///{copy}"))
+        file_bench.clock.advance(minutes=11)
+        assert file_bench.works(file_bench.access_token(token_store=f"sqlite:///{copy}"))
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "copy.db" in warnings[0]
@@ -173,6 +185,38 @@ def test_two_hundred_token_calls_are_a_day(bench: Bench) -> None:
     assert bench.exact.calls(TOKEN_CALL) == 1
     bench.clock.advance(days=1)
     assert bench.works(bench.access_token())
+
+
+def refused_codes(bench: Bench, number: int) -> None:
+    with bench.authorizer() as authorizer:
+        for _ in range(number):
+            with pytest.raises(ConsentWithdrawn, match="does not accept the code"):
+                authorizer.exchange("stampNL001.a code of yesterday", bench.exact.redirect_uri)
+
+
+def test_refused_codes_are_token_calls_too(bench: Bench) -> None:
+    refused_codes(bench, 3)
+    assert (bench.stored().calls_on(bench.clock.now()), bench.exact.calls(TOKEN_CALL)) == (3, 3)
+    with pytest.raises(NeverConnected):
+        bench.access_token()
+    assert bench.store().write_state(replace(bench.stored(), calls=198), was=0)
+    refused_codes(bench, 1)
+    bench.connect()
+    refusal = pytest.raises(DayQuotaSpent, match="200 token calls")
+    with refusal, bench.authorizer() as authorizer:
+        authorizer.exchange("another code", bench.exact.redirect_uri)
+    assert bench.exact.calls(TOKEN_CALL) == 5
+    bench.clock.advance(days=1)
+    assert bench.works(bench.access_token())
+
+
+def test_a_refused_code_leaves_a_token_alone_that_the_key_at_hand_cannot_read(bench: Bench) -> None:
+    bench.connect()
+    held = bench.stored()
+    other = Fernet.generate_key().decode()
+    with pytest.raises(ConsentWithdrawn), bench.authorizer(encryption_key=other) as authorizer:
+        authorizer.exchange("a code of yesterday", bench.exact.redirect_uri)
+    assert bench.stored() == held.with_call(bench.clock.now())
 
 
 def test_a_store_that_cannot_be_written_stops_before_the_token_is_spent(bench: Bench) -> None:
@@ -211,12 +255,14 @@ def test_a_process_killed_at_any_step_leaves_a_connection_that_works_or_says_why
     assert [text for text in bench.exact.violations if "old refresh token" not in text] == []
 
 
-@pytest.mark.parametrize("crowd", [64])
-def test_many_processes_that_need_a_token_at_one_instant_cause_one_refresh(tmp_path: Path, crowd: int) -> None:
+def test_sixty_four_processes_that_need_a_token_at_one_instant_cause_one_refresh(
+    tmp_path: Path, store_url: str
+) -> None:
+    crowd = 64
     clock = ShiftedClock(timedelta(minutes=11))
     context = processes()
     with StrictExact(clock=lambda: clock.now(), latency=0.2) as exact:
-        bench = Bench(exact, tmp_path, clock)
+        bench = Bench(exact, tmp_path, clock, store_url)
         bench.connect()
         clock.back = timedelta(0)
         barrier, answers = context.Barrier(crowd), context.SimpleQueue()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,3 +150,24 @@ def test_a_run_holds_few_sessions_of_postgres_however_many_divisions(
         assert count is not None
         assert count - 1 <= 4
         assert locks == 1
+
+
+TWICE = """
+import dlt
+from exact_source import exact_online, extraction_of
+
+sources = [exact_online(entities=["accounts"]) for _ in range(2)]
+for source in sources:
+    dlt.pipeline("twice", destination="duckdb", dataset_name="books", pipelines_dir="pipelines").run(source)
+print(sum(outcome.rows for source in sources for outcome in extraction_of(source).outcomes))
+"""
+
+
+def test_a_source_that_has_been_read_holds_nothing_while_it_lives(exact: StrictExact, tmp_path: Path) -> None:
+    desk = Office(exact, tmp_path, f"sqlite:///{tmp_path / 'tokens.db'}")
+    desk.connect()
+    environment = {**os.environ, **desk.environment}
+    told = subprocess.run(
+        [sys.executable, "-c", TWICE], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stdout.split()[-1:]) == (0, ["5"]), told.stderr

@@ -18,24 +18,24 @@ from hypothesis import strategies as st
 
 from exact_source.catalogue import endpoint, entities, entity, snake_case
 from exact_source.catalogue.entities import Share
+from exact_source.columns import DECIMAL, naive_of, ticks, utc_of
 from exact_source.errors import Unreadable
+from exact_source.rejections import rejected_of
 from exact_source.tables import (
-    DECIMAL,
+    Converted,
     Layout,
     deletions_of,
     keys_of,
-    naive_of,
     read_page,
     schema,
     share_of,
-    ticks,
     to_table,
-    utc_of,
     widened,
 )
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 ACCOUNTS = endpoint("crm/Accounts")
+LEDGER = endpoint("sync/Financial/TransactionLines")
 LINES = endpoint("bulk/Financial/TransactionLines")
 PLAIN = Layout(LINES, ("ID",))
 EPOCH = datetime(1970, 1, 1)
@@ -47,11 +47,26 @@ def body(*rows: str, link: str | None = None) -> bytes:
     return f'{{\n"d" : {{\n"results": [{", ".join(rows)}]{tail}\n}}\n}}'.encode()
 
 
+class Unfit(Exception):
+    """The row was rejected: the member, and why."""
+
+
+def converted(layout: Layout, page: bytes) -> Converted:
+    """The table of a page, and whatever was rejected on the way to it."""
+    found = read_page(layout.endpoint, page)
+    made = to_table(layout, found.rows, 1)
+    return Converted(made.table, [*found.rejected, *made.rejected])
+
+
 def column(name: str, text: str, layout: Layout = PLAIN) -> Any:
-    """The value that one member, written as ``text``, gets in its column."""
-    rows = read_page(layout.endpoint, body(f'{{"ID": "a", "{name}": {text}}}')).rows
+    """The value that one member, written as ``text``, gets in its column; Unfit when its row is rejected."""
     found = next(at for at, member in enumerate(layout.endpoint.fields) if member.name == name)
-    table = to_table(layout, rows, 1)
+    made = converted(layout, body(f'{{"ID": "a", "{name}": {text}}}'))
+    if made.rejected:
+        [one] = made.rejected
+        assert (one.field, made.table.num_rows) == (name, 0)
+        raise Unfit(one.reason)
+    table = made.table
     names = ["division", *(member.name for member in layout.endpoint.fields if member.name != "Division")]
     assert layout.endpoint.fields[found].name in names
     return table.column(names.index(name))[0].as_py()
@@ -90,7 +105,7 @@ def test_all_shapes_of_d_are_understood(text: str, count: int, link: str | None)
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"null", b"{}", b'{"d": null}', b'{"d": 5}', b'{"d": [null]}', b'{"d": {"results": null}}', b"<html>", b"\xff\xfe", b'{"d": [{"Name": "\xff"}]}', b'{"d": [{"ID": 5}]}', b'{"d": {"results": [], "__next": 5}}', b"[" * 9000, b'{"d":' * 9000, b'{"d": [{"ID": "a"}', b'{"d": [{"Name": "\\ud8"}]}', b'{"d": [{"Name": "\\ud83d'],
+    [b"", b"[]", b"null", b"{}", b'{"d": null}', b'{"d": 5}', b'{"d": {"results": null}}', b"<html>", b"\xff\xfe", b'{"d": [{"Name": "\xff"}]}', b'{"d": [{"ID": 5}, {"Name": "\\ud8"}]}', b'{"d": [{"ID": 5, "Name": "\xff"}]}', b'{"d": [{"ID": 5}]', b'{"d": {"results": [], "__next": 5}}', b"[" * 9000, b'{"d":' * 9000, b'{"d": [{"ID": "a"}', b'{"d": [{"Name": "\\ud8"}]}', b'{"d": [{"Name": "\\ud83d'],
 )  # fmt: skip
 def test_anything_else_is_unreadable(text: bytes) -> None:
     with pytest.raises(Unreadable):
@@ -107,7 +122,7 @@ VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=12)
     | st.just("/Date(5)/"),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
@@ -117,21 +132,77 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([member.name for member in ACCOUNTS.fields]), VALUES, max_size=6))
 @settings(deadline=None)
-def test_a_wrong_value_in_any_member_gives_a_table_or_says_unreadable(row: dict[str, Any]) -> None:
-    text = json.dumps({"d": [{**row, "ID": "a"}]}).encode()
-    try:
-        table = to_table(Layout(ACCOUNTS, ("ID",)), read_page(ACCOUNTS, text).rows, 1)
-    except Unreadable as error:
-        assert "Accounts" in str(error)
-    else:
-        assert table.num_rows == 1
+def test_a_wrong_value_in_any_member_gives_a_table_or_rejects_the_row(row: dict[str, Any]) -> None:
+    made = converted(Layout(ACCOUNTS, ("ID",)), json.dumps({"d": [{**row, "ID": "a"}]}).encode())
+    assert made.table.num_rows + len(made.rejected) == 1
+    for one in made.rejected:
+        assert json.loads(one.text)["ID"] == "a"
+        assert one.field in row
 
 
-def test_an_unreadable_value_is_named_but_not_repeated() -> None:
-    rows = read_page(LINES, body('{"ID": "a", "Modified": "top secret"}')).rows
-    with pytest.raises(Unreadable, match=r"TransactionLines\.Modified") as caught:
-        to_table(PLAIN, rows, 1)
-    assert "secret" not in str(caught.value)
+@given(st.lists(st.dictionaries(st.sampled_from([member.name for member in LEDGER.fields]), VALUES, max_size=4)))
+def test_whatever_the_mixture_tables_and_rejected_rows_together_are_the_page(rows: list[dict[str, Any]]) -> None:
+    named = [{"Timestamp": at, "ID": f"row {at}", **row} for at, row in enumerate(rows)]
+    page = read_page(LEDGER, json.dumps({"d": named}).encode())
+    made = to_table(Layout(LEDGER, ("ID",)), page.rows, 1)
+    rejected = [*page.rejected, *made.rejected]
+    assert len(page.everything) == len(rows)
+    assert made.table.num_rows + len(rejected) == len(rows)
+    # Rows without an ID of ours are told apart by their text alone.
+    names = {row["ID"] for row in named if str(row["ID"]).startswith("row ")}
+    found = [*made.table.column("id").to_pylist(), *(json.loads(one.text)["ID"] for one in rejected)]
+    assert sorted(name for name in found if str(name).startswith("row ")) == sorted(names)
+
+
+def test_a_bad_row_costs_only_itself() -> None:
+    texts = [
+        '{"ID": "a"}',
+        '{"ID": "b", "LineNumber": "top secret"}',
+        "null",
+        '{"ID": "c", "AmountDC": 1e300}',
+        '{"ID": "d"}',
+    ]
+    made = converted(PLAIN, body(*texts))
+    assert made.table.column("id").to_pylist() == ["a", "d"]
+    assert [(one.field, one.key(["ID"])) for one in made.rejected] == [
+        ("LineNumber", "b"),
+        (None, None),
+        ("AmountDC", "c"),
+    ]
+    assert [json.loads(one.text) for one in made.rejected[:2]] == [{"ID": "b", "LineNumber": "top secret"}, None]
+    assert json.loads(made.rejected[2].text, parse_float=Decimal)["AmountDC"] == Decimal("1e300")
+    assert "secret" not in "".join(f"{one!r} {one.reason}" for one in made.rejected)
+
+
+def test_the_place_of_a_rejected_row_is_known_as_far_as_it_can_be_read() -> None:
+    texts = [
+        '{"ID": "a", "Timestamp": "5"}',
+        '{"ID": "b", "Timestamp": "7", "Date": 1}',
+        '{"ID": "c", "Timestamp": "x"}',
+    ]
+    page = read_page(LEDGER, body(*texts))
+    assert [row.Timestamp for row in page.everything] == [5, 7, None]
+    assert [one.field for one in page.rejected] == ["Date", "Timestamp"]
+
+
+def test_a_row_of_a_sync_feed_without_its_row_version_is_rejected() -> None:
+    page = read_page(LEDGER, body('{"ID": "a", "Timestamp": "5"}', '{"ID": "b"}', '{"ID": "c", "Timestamp": null}'))
+    assert ([row.ID for row in page.rows], [one.row.ID for one in page.rejected]) == (["a"], ["b", "c"])
+    assert {(one.field, one.reason) for one in page.rejected} == {("Timestamp", "missing")}
+
+
+def test_what_a_rejected_row_belongs_to_is_told_by_what_can_be_read_of_it() -> None:
+    texts = [
+        '{"ID": "a", "Timestamp": 1, "LineNumber": 0, "Date": 1}',
+        '{"ID": "b", "Timestamp": 2, "LineNumber": "1", "Date": 1}',
+        '{"ID": "c", "Timestamp": 3, "LineNumber": "x", "Date": 1}',
+        "null",
+    ]
+    rejected = read_page(LEDGER, body(*texts)).rejected
+    headers, lines = (rejected_of(rejected, Share("LineNumber", 0, is_equal=way)) for way in (True, False))
+    assert [one.row.ID for one in headers] == ["a", "c", None]
+    assert [one.row.ID for one in lines] == ["b", "c", None]
+    assert rejected_of(rejected, None) == rejected
 
 
 @pytest.mark.parametrize("text", ["null", "NULL", "true", "12", "NaN", "", " "])
@@ -163,12 +234,15 @@ def test_every_member_of_every_feed_may_be_null_or_missing_but_the_key(spelt_out
             layout = Layout(feed.endpoint, found.key, found.is_per_division)
             carried = feed.endpoint.key if layout.stand_in else found.key
             key = {name: _example(feed.endpoint.field(name).edm) for name in carried}  # type: ignore[union-attr]
+            if feed.kind == "sync":
+                key["Timestamp"] = "1"
             nulls = {member.name: None for member in feed.endpoint.fields} if spelt_out else {}
             rows = read_page(feed.endpoint, json.dumps({"d": [{**nulls, **key}]}).encode()).rows
-            table = to_table(layout, rows, 7)
+            table = to_table(layout, rows, 7).table
             assert table.schema == schema(layout)
             filled = {name for name in table.column_names if table.column(name).null_count == 0}
-            assert filled == {*layout.key_columns, *(snake_case(name) for name in carried)}, found.name
+            stamp = {"timestamp"} & {name.lower() for name in key}
+            assert filled == {*layout.key_columns, *(snake_case(name) for name in carried), *stamp}, found.name
 
 
 def test_every_member_of_every_feed_takes_a_value() -> None:
@@ -176,7 +250,7 @@ def test_every_member_of_every_feed_takes_a_value() -> None:
         for feed in found.feeds:
             layout = Layout(feed.endpoint, found.key, found.is_per_division)
             row = {member.name: _example(member.edm) for member in feed.endpoint.fields}
-            table = to_table(layout, read_page(feed.endpoint, json.dumps({"d": [row]}).encode()).rows, 7)
+            table = to_table(layout, read_page(feed.endpoint, json.dumps({"d": [row]}).encode()).rows, 7).table
             empty = [name for name in table.column_names if table.column(name).null_count]
             assert empty == table.column_names[-1:] == ["_deleted_at"], found.name
 
@@ -193,10 +267,10 @@ def _example(edm: str) -> Any:
     return others.get(edm, 1)
 
 
-def test_a_row_without_its_key_is_unreadable() -> None:
-    rows = read_page(LINES, body('{"ID": null, "Description": "x"}')).rows
-    with pytest.raises(Unreadable, match="no ID"):
-        to_table(PLAIN, rows, 1)
+def test_a_row_without_its_key_is_rejected() -> None:
+    made = converted(PLAIN, body('{"ID": null, "Description": "x"}', '{"ID": "b"}'))
+    assert [(one.field, one.reason, one.key(["ID"])) for one in made.rejected] == [("ID", "missing", None)]
+    assert made.table.column("id").to_pylist() == ["b"]
 
 
 HEADERS = Layout(endpoint("bulk/SalesInvoice/SalesInvoices"), ("ID",))
@@ -204,13 +278,12 @@ HEADERS = Layout(endpoint("bulk/SalesInvoice/SalesInvoices"), ("ID",))
 
 def test_a_feed_that_lacks_the_key_fills_it_from_its_own() -> None:
     rows = read_page(HEADERS.endpoint, body('{"InvoiceID": "a", "Description": "x"}')).rows
-    table = to_table(HEADERS, rows, 7)
+    table = to_table(HEADERS, rows, 7).table
     assert table.select(["division", "id", "invoice_id"]).to_pylist() == [{"division": 7, "id": "a", "invoice_id": "a"}]
     assert HEADERS.key_columns == ["division", "id"]
     assert keys_of(HEADERS, rows).to_pylist() == [{"id": "a"}]
     keyless = read_page(HEADERS.endpoint, body('{"Description": "x"}')).rows
-    with pytest.raises(Unreadable, match="no InvoiceID"):
-        to_table(HEADERS, keyless, 7)
+    assert [one.field for one in to_table(HEADERS, keyless, 7).rejected] == ["InvoiceID"]
 
 
 def test_keys_are_what_tells_rows_of_a_division_apart() -> None:
@@ -240,13 +313,13 @@ def test_some_columns_are_widened_to_whole_rows_of_a_division() -> None:
 
 
 def test_no_rows_make_an_empty_table_with_all_columns() -> None:
-    table = to_table(PLAIN, [], 1)
+    table = to_table(PLAIN, [], 1).table
     assert (table.num_rows, table.schema) == (0, schema(PLAIN))
 
 
 def test_the_division_is_the_one_asked_whatever_the_row_says() -> None:
     rows = read_page(LINES, body('{"ID": "a", "Division": 5}', '{"ID": "b", "Division": null}')).rows
-    assert to_table(PLAIN, rows, 124132).column("division").to_pylist() == [124132, 124132]
+    assert to_table(PLAIN, rows, 124132).table.column("division").to_pylist() == [124132, 124132]
 
 
 def test_what_is_kept_once_per_user_has_no_division_of_ours() -> None:
@@ -306,8 +379,8 @@ def test_every_double_that_fits_is_read(amount: float) -> None:
 @pytest.mark.parametrize(
     "written", ["1E+40", "1e400", "1.7976931348623157E+308", '"NaN"', '"INF"', '"1,5"', "true", "[]", '""']
 )
-def test_a_number_that_fits_nowhere_is_unreadable(written: str) -> None:
-    with pytest.raises(Unreadable):
+def test_a_number_that_fits_nowhere_is_rejected(written: str) -> None:
+    with pytest.raises(Unfit):
         column("AmountDC", written)
 
 
@@ -317,11 +390,10 @@ def test_a_number_beyond_all_measure_does_not_end_the_process() -> None:
         "from exact_source.catalogue import endpoint\n"
         "lines = endpoint('bulk/Financial/TransactionLines')\n"
         'rows = read_page(lines, b\'{"d": [{"ID": "a", "AmountDC": 1E-999999999}]}\').rows\n'
-        "try: to_table(Layout(lines, ('ID',)), rows, 1)\n"
-        "except Unreadable: print('unreadable')\n"
+        "print(*(one.field for one in to_table(Layout(lines, ('ID',)), rows, 1).rejected))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "unreadable\n")
+    assert (done.returncode, done.stdout) == (0, "AmountDC\n")
 
 
 def test_doubles_are_there_for_those_who_want_them() -> None:
@@ -340,8 +412,8 @@ def test_an_int64_may_come_as_a_string_or_as_a_number(value: int, quotes: str) -
 
 
 @pytest.mark.parametrize("written", [str(2**63), f'"{2**64}"', "1.5", '"abc"', '""', "true"])
-def test_a_whole_number_that_is_none_is_unreadable(written: str) -> None:
-    with pytest.raises(Unreadable):
+def test_a_whole_number_that_is_none_is_rejected(written: str) -> None:
+    with pytest.raises(Unfit):
         column("LineNumber", written)
 
 
@@ -403,23 +475,37 @@ def test_an_instant_may_also_come_in_iso_form(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "/Date()/", "/Date(1.5)/", "/Date(99999999999999999999)/", "/Date(5)/ "]
 )
-def test_a_moment_that_is_none_is_unreadable(text: str) -> None:
-    with pytest.raises(Unreadable):
+def test_a_moment_that_is_none_is_rejected(text: str) -> None:
+    with pytest.raises(Unfit):
         column("Modified", json.dumps(text))
-    with pytest.raises(Unreadable):
+    with pytest.raises(Unfit):
         column("Date", json.dumps(text))
 
 
 @given(st.integers(-(10**17) + 1, 10**17 - 1))
-def test_any_number_of_milliseconds_gives_a_column_or_says_unreadable(count: int) -> None:
-    layout = Layout(LINES, ("ID",))
-    rows = read_page(LINES, body(f'{{"ID": "a", "Modified": "/Date({count})/"}}')).rows
-    try:
-        table = to_table(layout, rows, 1)
-    except Unreadable:
-        assert abs(count) > 10**14
-    else:
-        assert table.column("modified").null_count == 0
+@example(-62_135_596_800_000 + 3_600_000)
+@example(253_402_300_799_999)
+@example(253_402_300_800_000 + 7_200_000)
+def test_any_number_of_milliseconds_gives_a_column_or_rejects_the_row(count: int) -> None:
+    text = f'{{"ID": "a", "Modified": "/Date({count})/"}}'
+    made = converted(Layout(LINES, ("ID",)), body(text))
+    assert made.table.num_rows + len(made.rejected) == 1
+    assert made.table.column("modified").null_count == 0
+    first, last = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 to 9999
+    if first + 3_600_000 <= count <= last:
+        assert made.rejected == []
+    elif not first <= count <= last + 7_200_000:
+        assert made.table.num_rows == 0
+
+
+@pytest.mark.parametrize("text", ["=", "a", "AAA", "AA==AA", "!!!!", "é"])
+def test_bytes_that_are_no_base64_are_rejected(text: str) -> None:
+    with pytest.raises(Unfit):
+        column("Logo", json.dumps(text), Layout(ACCOUNTS, ("ID",)))
+
+
+def test_base64_may_be_broken_over_lines() -> None:
+    assert column("Logo", r'"QUJD\r\nREVG"', Layout(ACCOUNTS, ("ID",))) == b"ABCDEF"
 
 
 # -- texts --------------------------------------------------------------------------------------------------------

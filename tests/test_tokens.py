@@ -25,9 +25,11 @@ NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 TOKEN = Token("stampNL001.access!", "stampNL001.refresh!", NOW)
 
 
-def store_at(folder: Path, *keys: str, lock_seconds: float = 10) -> TokenStore:
+def store_at(place: Path | str, *keys: str, lock_seconds: float = 10) -> TokenStore:
+    """The store at a URL, or in a SQLite file in a folder."""
     cipher = Cipher(keys or (KEY,))
-    return TokenStore(f"sqlite:///{folder / 'tokens.db'}", cipher, lock_seconds=lock_seconds)
+    url = place if isinstance(place, str) else f"sqlite:///{place / 'tokens.db'}"
+    return TokenStore(url, cipher, lock_seconds=lock_seconds)
 
 
 def test_a_token_answer_is_read_whatever_its_spelling() -> None:
@@ -92,7 +94,7 @@ def test_a_token_and_all_around_it_show_no_secret() -> None:
         assert "stampNL001" not in shown
 
 
-def test_everything_known_of_a_connection_survives(tmp_path: Path) -> None:
+def test_everything_known_of_a_connection_survives(store_url: str) -> None:
     known = Connection(
         name="default",
         host="https://start.exactonline.nl",
@@ -107,10 +109,10 @@ def test_everything_known_of_a_connection_survives(tmp_path: Path) -> None:
         identity=Identity("u", "name", "Full Name", "e@x.test", 1, (Division(1, "One", "NL", "EUR", 1, 0, "C"),)),
         environment="here",
     ).with_call(NOW)
-    store = store_at(tmp_path)
+    store = store_at(store_url)
     assert store.read("default") is None
     assert store.write(known, was=0)
-    assert store_at(tmp_path).read("default") == known
+    assert store_at(store_url).read("default") == known
     assert store.names() == ["default"]
 
 
@@ -121,8 +123,8 @@ def test_token_calls_are_counted_by_utc_day() -> None:
     assert counted.calls_on(late + timedelta(minutes=1)) == 0
 
 
-def test_a_stale_writer_changes_nothing(tmp_path: Path) -> None:
-    store = store_at(tmp_path)
+def test_a_stale_writer_changes_nothing(store_url: str) -> None:
+    store = store_at(store_url)
     first = Connection("default").with_token(TOKEN)
     assert store.write(first, was=0)
     assert not store.write(replace(first, generation=1, environment="late"), was=0)
@@ -180,10 +182,10 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
     assert stat.S_IMODE((tmp_path / "tokens.db").stat().st_mode) == 0o600
 
 
-def test_another_key_is_said_to_be_another_key(tmp_path: Path) -> None:
+def test_another_key_is_said_to_be_another_key(store_url: str) -> None:
     held = Connection("default").with_token(TOKEN)
-    store_at(tmp_path).write(held, was=0)
-    other = store_at(tmp_path, Fernet.generate_key().decode())
+    store_at(store_url).write(held, was=0)
+    other = store_at(store_url, Fernet.generate_key().decode())
     with pytest.raises(ConfigurationError, match=r"another.*encryption_key"):
         other.read("default")
     peeked = other.peek("default")
@@ -191,14 +193,14 @@ def test_another_key_is_said_to_be_another_key(tmp_path: Path) -> None:
     assert (peeked.token, peeked.generation) == (None, 1)
 
 
-def test_a_new_key_in_front_takes_over_with_the_next_write(tmp_path: Path) -> None:
+def test_a_new_key_in_front_takes_over_with_the_next_write(store_url: str) -> None:
     new = Fernet.generate_key().decode()
     held = Connection("default").with_token(TOKEN)
-    store_at(tmp_path, KEY).write(held, was=0)
-    both = store_at(tmp_path, new, KEY)
+    store_at(store_url, KEY).write(held, was=0)
+    both = store_at(store_url, new, KEY)
     assert both.read("default") == held
     both.write(held, was=1)
-    assert store_at(tmp_path, new).read("default") == held
+    assert store_at(store_url, new).read("default") == held
 
 
 def test_a_key_is_made_once_and_never_by_reading(tmp_path: Path) -> None:
@@ -291,11 +293,15 @@ def test_a_store_in_memory_serves_the_threads_of_one_process() -> None:
     store.close()
 
 
-@pytest.mark.parametrize("kind", ["file", "memory"])
-def test_a_lock_is_exclusive_and_waiting_for_it_ends(tmp_path: Path, kind: str) -> None:
-    store = store_at(tmp_path, lock_seconds=0.5)
-    if kind == "memory":
-        store = TokenStore("sqlite://", Cipher((KEY,)), lock_seconds=0.5)
+def test_a_lock_is_exclusive_and_waiting_for_it_ends(store_url: str) -> None:
+    has_exclusive_locks(store_at(store_url, lock_seconds=0.5))
+
+
+def test_a_lock_in_memory_is_exclusive_too() -> None:
+    has_exclusive_locks(store_at("sqlite://", lock_seconds=0.5))
+
+
+def has_exclusive_locks(store: TokenStore) -> None:
     caught: list[Busy] = []
 
     def wait() -> None:
@@ -318,17 +324,17 @@ def test_a_lock_is_exclusive_and_waiting_for_it_ends(tmp_path: Path, kind: str) 
     store.close()
 
 
-def hold_for_ever(folder: Path, pipe: Pipe) -> None:
-    with store_at(folder).exclusive("default"):
+def hold_for_ever(url: str, pipe: Pipe) -> None:
+    with store_at(url).exclusive("default"):
         pipe.send("held")
         signal.pause()
 
 
 @contextmanager
-def holder(folder: Path) -> Iterator[int]:
+def holder(url: str) -> Iterator[int]:
     context = processes()
     ours, theirs = context.Pipe()
-    process = context.Process(target=hold_for_ever, args=(folder, theirs))
+    process = context.Process(target=hold_for_ever, args=(url, theirs))
     process.start()
     assert ours.recv() == "held"
     try:
@@ -341,12 +347,12 @@ def holder(folder: Path) -> Iterator[int]:
         theirs.close()
 
 
-def test_a_dead_holder_frees_the_lock_at_once(tmp_path: Path) -> None:
-    with holder(tmp_path) as pid:
-        with pytest.raises(Busy), store_at(tmp_path, lock_seconds=0.3).exclusive("default"):
+def test_a_dead_holder_frees_the_lock_at_once(store_url: str) -> None:
+    with holder(store_url) as pid:
+        with pytest.raises(Busy), store_at(store_url, lock_seconds=0.3).exclusive("default"):
             pass
         os.kill(pid, signal.SIGKILL)
-        with store_at(tmp_path, lock_seconds=5).exclusive("default"):
+        with store_at(store_url, lock_seconds=5).exclusive("default"):
             pass
 
 
@@ -370,16 +376,16 @@ def expect_busy(folder: Path) -> None:
         pass
 
 
-def open_at_once(folder: Path, barrier: Barrier, number: int) -> None:
-    store = store_at(folder)
+def open_at_once(url: str, barrier: Barrier, number: int) -> None:
+    store = store_at(url)
     barrier.wait()
     assert store.write(Connection(f"shop_{number}"), was=0)
 
 
-def test_many_processes_may_make_the_store_at_the_same_instant(tmp_path: Path) -> None:
+def test_many_processes_may_make_the_store_at_the_same_instant(store_url: str) -> None:
     context = processes()
     barrier = context.Barrier(24)
-    crowd = [context.Process(target=open_at_once, args=(tmp_path, barrier, number)) for number in range(24)]
+    crowd = [context.Process(target=open_at_once, args=(store_url, barrier, number)) for number in range(24)]
     for one in crowd:
         one.start()
     for one in crowd:
@@ -387,4 +393,4 @@ def test_many_processes_may_make_the_store_at_the_same_instant(tmp_path: Path) -
     assert [one.exitcode for one in crowd] == [0] * 24
     for one in crowd:
         one.close()
-    assert len(store_at(tmp_path).names()) == 24
+    assert len(store_at(store_url).names()) == 24

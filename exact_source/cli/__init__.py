@@ -80,7 +80,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     """Exact Online into a warehouse.
 
     Exit codes: 0 done, 1 unexpected, 2 configuration, 3 reconnect, 4 try again later, 5 paused on a quota, 6 refused by
-    Exact, 7 unreadable answer, 130 interrupted.
+    Exact, 7 unreadable answer, 8 drift found, 130 interrupted.
     """
     ctx.meta["debug"] = debug
     for stream in (sys.stdout, sys.stderr):

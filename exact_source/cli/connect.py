@@ -10,16 +10,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from exact_source import consent
 from exact_source.auth import Authorizer
 from exact_source.cli import options, printing
+from exact_source.cli.failures import masked
 from exact_source.clock import SystemClock
 from exact_source.consent import Code, Connected, Question
-from exact_source.errors import ConfigurationError
+from exact_source.errors import ConfigurationError, ExactError
 from exact_source.loopback import LoopbackReceiver
+from exact_source.runs import EXIT_ORDER
 from exact_source.setting_values import Secret, is_loopback
-from exact_source.settings import Settings, load_settings, require_credentials, require_redirect_uri
+from exact_source.settings import DEFAULT_CONNECTION, Settings, load_settings, require_credentials, require_redirect_uri
 from exact_source.tokens import TokenStore
 
 
@@ -30,20 +33,37 @@ from exact_source.tokens import TokenStore
 @click.option("--redirect-uri", metavar="URL", help="Redirect URI exactly as registered with your app.")
 @click.option("--paste", is_flag=True, help="Print the address to open, and read the address you end at from stdin.")
 @click.option("--no-browser", is_flag=True, help="Wait for the answer on this machine, but open no browser.")
-@click.option("--keep-alive", is_flag=True, help="Only renew the tokens that nobody renewed for 20 days.")
+@click.option("--keep-alive", is_flag=True, help="Only renew idle tokens: of every connection, or of --connection.")
+@click.option(
+    "--idle-days",
+    type=click.IntRange(1, 29),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="With --keep-alive: renew what nobody renewed for so long.",
+)
 @options.as_json
-def command(paste: bool, no_browser: bool, keep_alive: bool, as_json: bool, connection: str, **given: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, paste: bool, no_browser: bool, as_json: bool, connection: str, **given: Any) -> None:
     """Give consent for a connection and store its token.
 
     Opens the consent page of Exact Online and waits for its answer on this machine. With --paste, for servers, the
     first line on stdout is the address to open elsewhere. The client secret comes from the settings, never from an
     option.
+
+    With --keep-alive nobody is asked: tokens that would die of disuse after 30 days are renewed. Run it once a week.
     """
-    settings = load_settings(connection, **options.given(**given))
+    keep_alive, days = given.pop("keep_alive"), given.pop("idle_days")
+    given = options.given(**given)
     if keep_alive:
-        _keep_alive(settings, as_json)
-        return
-    settings = _complete(settings)
+        is_named = ctx.get_parameter_source("connection") is not ParameterSource.DEFAULT
+        fates = [_renewed(connection, days, given)] if is_named else _all_renewed(days, given)
+        if as_json:
+            printing.print_json(fates[0] if is_named else fates)
+        else:
+            _print_fates(fates)
+        ctx.exit(min((fate["exit_code"] for fate in fates), key=EXIT_ORDER.index))
+    settings = _complete(load_settings(connection, **given))
     if not paste and not _is_received_here(settings):
         printing.note("hint: the redirect URI does not lead to this machine, so the answer has to be pasted here")
         paste = True
@@ -104,11 +124,39 @@ def _print_connected(connected: Connected, as_json: bool) -> None:
         printing.note(f"warning: {connected.warning}")
 
 
-def _keep_alive(settings: Settings, as_json: bool) -> None:
+def _all_renewed(days: int, given: dict[str, object]) -> list[dict[str, Any]]:
+    """What became of every connection of the store that was ever made. One that fails does not stop the others."""
+    with closing(TokenStore.from_settings(load_settings(DEFAULT_CONNECTION, **given))) as store:
+        peeked = [(name, store.peek(name)) for name in store.names()]
+    fates = []
+    for name in [name for name, known in peeked if known and known.generation] or [DEFAULT_CONNECTION]:
+        try:
+            fates.append(_renewed(name, days, given))
+        except ExactError as error:
+            fates.append(_fate(name, False, error))
+    return fates
+
+
+def _renewed(name: str, days: int, given: dict[str, object]) -> dict[str, Any]:
+    settings = load_settings(name, **given)
     with closing(TokenStore.from_settings(settings)) as store, Authorizer(settings, store, SystemClock()) as authorizer:
-        was_renewed = authorizer.keep_alive()
-    if as_json:
-        printing.print_json({"connection": settings.connection, "renewed": was_renewed})
-    else:
-        told = "renewed" if was_renewed else "young enough, nothing to do"
-        click.echo(f"connection {settings.connection}: {told}")
+        return _fate(name, authorizer.keep_alive(days))
+
+
+def _fate(name: str, was_renewed: bool, error: ExactError | None = None) -> dict[str, Any]:
+    return {
+        "connection": name,
+        "renewed": was_renewed,
+        "error": masked(str(error)) if error else None,
+        "error_type": type(error).__name__ if error else None,
+        "exit_code": error.exit_code if error else 0,
+    }
+
+
+def _print_fates(fates: list[dict[str, Any]]) -> None:
+    for fate in fates:
+        if fate["error"]:
+            printing.note(f"error: {fate['error']}")
+        else:
+            told = "renewed" if fate["renewed"] else "young enough, nothing to do"
+            click.echo(f"connection {fate['connection']}: {told}")

@@ -9,9 +9,12 @@ from datetime import timedelta
 
 import click
 
+from exact_source.books import TABLE
 from exact_source.cli import printing
 from exact_source.cli.failures import masked
 from exact_source.jobs import Outcome
+from exact_source.reconciliation import Reconciliation
+from exact_source.rejection_log import TABLE as REJECTED
 from exact_source.runs import Report, Target
 
 WORST_FIRST = ("failed", "suspect", "paused", "succeeded")
@@ -24,6 +27,7 @@ class _Total:
 
     feeds: dict[str, None] = field(default_factory=dict)
     rows: int = 0
+    rejected: int = 0
     deleted: int = 0
     calls: int = 0
     statuses: set[str] = field(default_factory=set)
@@ -37,21 +41,43 @@ def print_report(report: Report, target: Target, took: timedelta) -> None:
     """Table and totals on stdout, what went wrong on stderr."""
     totals = _totals(report)
     if totals:
-        printing.print_table(
-            ("entity", "feed", "rows", "deleted", "calls", "status"),
-            (
-                [name, ", ".join(total.feeds), total.rows, total.deleted, total.calls, total.status]
-                for name, total in totals.items()
-            ),
-        )
+        printing.print_table(*_table(totals, has_rejected=report.rejected > 0))
         click.echo()
+    for line in _rejections(report.outcomes, target):
+        printing.note(line)
     for line in _troubles(report.outcomes):
         printing.note(line)
     for line in report.warnings:
         printing.note(f"warning: {masked(line)}")
+    if report.reconciliation is not None:
+        for line in _reconciled(report.reconciliation):
+            printing.note(line)
     if report.failure is not None:
         printing.note(f"error: {masked(str(report.failure))}")
     click.echo(printing.plain(_summary(report, target, took)))
+
+
+def _table(totals: dict[str, _Total], *, has_rejected: bool) -> tuple[Sequence[str], list[list[object]]]:
+    """Headings and cells; a column for rejected rows only when there are any."""
+    headings = ["entity", "feed", "rows", *(["rejected"] if has_rejected else []), "deleted", "calls", "status"]
+    rows: list[list[object]] = []
+    for name, total in totals.items():
+        rejected = [total.rejected] if has_rejected else []
+        feeds = ", ".join(total.feeds)
+        rows.append([name, feeds, total.rows, *rejected, total.deleted, total.calls, total.status])
+    return headings, rows
+
+
+def _rejections(outcomes: Iterable[Outcome], target: Target) -> Iterable[str]:
+    """Where the rows that did not fit are, and how they get to their tables after all."""
+    rejected = {outcome.entity: outcome.rejected for outcome in outcomes if outcome.rejected}
+    count = sum(outcome.rejected for outcome in outcomes)
+    if count:
+        yield (
+            f"warning: {printing.counted(count, 'row')} of {_named(list(rejected))} did not fit and "
+            f"{'is' if count == 1 else 'are'} kept in {target.dataset}.{REJECTED}, with field and reason; mend the "
+            "values in Exact and run again, or with a newer exact-source run --full-refresh"
+        )
 
 
 def _totals(report: Report) -> dict[str, _Total]:
@@ -60,6 +86,7 @@ def _totals(report: Report) -> dict[str, _Total]:
         total = totals[outcome.entity]
         total.feeds[outcome.feed] = None
         total.rows += outcome.rows
+        total.rejected += outcome.rejected
         total.deleted += report.deleted.get((outcome.entity, outcome.division), 0)
         total.calls += outcome.calls
         total.statuses.add(outcome.status)
@@ -75,6 +102,20 @@ def _troubles(outcomes: Iterable[Outcome]) -> Iterable[str]:
     for (status, division, message), entities in met.items():
         place = f"division {division}, " if division is not None else ""
         yield f"{status}: {place}{_named(entities)}: {masked(message)}"
+
+
+def _reconciled(found: Reconciliation) -> Iterable[str]:
+    """How many sums agree, the largest few that do not, and which divisions could not be compared."""
+    if found.differing:
+        yield (
+            f"reconciliation: {printing.counted(len(found.differing), 'difference')} in "
+            f"{printing.counted(found.compared, 'sum')}; all of them are in {TABLE}, the largest:"
+        )
+        yield from (f"  {one}" for one in found.largest)
+    else:
+        yield f"reconciliation: {printing.counted(found.compared, 'sum')} compared, no differences"
+    for code, error in sorted(found.errors.items()):
+        yield f"reconciliation: division {code} was not compared: {masked(str(error))}"
 
 
 def _named(entities: Sequence[str]) -> str:

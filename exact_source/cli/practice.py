@@ -21,7 +21,7 @@ from exact_source.clock import Clock, ManualClock
 from exact_source.consent import Question
 from exact_source.errors import Busy, ReconnectRequired
 from exact_source.sandbox import Sandbox
-from exact_source.settings import data_folder, load_settings
+from exact_source.settings import load_settings, private_folder
 from exact_source.tokens import TokenStore
 
 CONNECTION = "sandbox"
@@ -61,9 +61,7 @@ class World:
 @contextmanager
 def opened(scale: str) -> Iterator[World]:
     """The sandbox of this size, connected. When it was there already, one business day has passed since."""
-    folder = data_folder() / "sandbox"
-    for made in (folder.parent, folder):
-        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = private_folder("sandbox")
     moment = folder / f"{scale}.clock"
     start = _moment(moment)
     if start is None:

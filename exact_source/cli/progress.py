@@ -14,7 +14,12 @@ from exact_source.cli import printing
 from exact_source.events import DivisionsFound, EntityRead, Event, PageRead, StageReached, Waiting
 
 MOST_BARS = 12  # more divisions than this share one bar
-STAGES = {"restore": "looking up what is there", "normalize": "preparing the load", "load": "loading"}
+STAGES = {
+    "restore": "looking up what is there",
+    "normalize": "preparing the load",
+    "load": "loading",
+    "reconcile": "comparing the ledger with Exact's balances",
+}
 NOTABLE_SECONDS = 1.0
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
+import dlt
 from click.core import ParameterSource
+from dlt.common.runtime.telemetry import stop_telemetry
 
 from exact_source import run_history, runs
 from exact_source.catalogue import FeedKind
@@ -75,6 +79,11 @@ class Assignment(click.ParamType[tuple[str, str]]):
     help="Read an entity in windows of a date field, from --start-date on.",
 )
 @click.option("--max-calls", type=click.IntRange(min=1), metavar="N", help="Pause after this many calls.")
+@click.option(
+    "--reconcile",
+    is_flag=True,
+    help="Compare the ledger with Exact's balances afterwards; exit code 9 when they differ.",
+)
 @options.place
 @click.option("--sandbox", is_flag=True, help="Read a make-believe Exact Online; needs no account and no network.")
 @click.option(
@@ -89,6 +98,7 @@ def command(ctx: click.Context, /, sandbox: bool, as_json: bool, **given: Any) -
     or division that fails does not stop the others; it is reported, and tells in the exit code.
     """
     began = SystemClock().now()
+    _stay_at_home()
     report, order = _practised(ctx, given) if sandbox else _performed(given)
     if as_json:
         printing.print_json(report.as_json())
@@ -140,6 +150,7 @@ def order_of(given: Mapping[str, Any], overrides: Mapping[str, object]) -> Order
         feeds={entity: _kind(kind) for entity, kind in given["feeds"]},
         windows={entity: _window(text, start) for entity, text in given["windows"]},
         target=_target(given["destination"], given["database"], given["dataset"]),
+        reconcile=given["reconcile"],
     )
 
 
@@ -173,8 +184,29 @@ def _target(destination: str, database: str | None, dataset: str) -> Target:
 def _watched(order: Order, around: Surroundings) -> Report:
     entities = sum(entity.is_per_division for entity in chosen_entities(order.entities))
     watcher = progress.observer(entities)
-    with watcher.shown():
+    with watcher.shown(), _private(order.target):
         return runs.run(order, replace(around, listener=_quietly(watcher) if around.transport else watcher))
+
+
+@contextmanager
+def _private(target: Target) -> Iterator[None]:
+    """A DuckDB file and its side files are made for this user alone. One that others may read stays as it is."""
+    path = Path(target.place)
+    is_shared = path.exists() and path.stat().st_mode & 0o077
+    before = os.umask(0o077) if target.destination == "duckdb" and not is_shared else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.umask(before)
+
+
+def _stay_at_home() -> None:
+    """dlt tells its makers of every run unless it is told not to; a user who has decided on that is not overruled."""
+    if dlt.config.get("runtime.dlthub_telemetry") is None:
+        os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+        stop_telemetry()  # dlt starts it when imported
+        dlt.current.run_context().reload()
 
 
 def _quietly(listener: Listener) -> Listener:
