@@ -152,7 +152,8 @@ def test_a_full_disk_loses_nothing(one: Bench) -> None:
             f"{ended.code}: {ended.stdout}{ended.stderr}"
         )
         steps.update(re.findall(r"failed in step (\w+)", ended.stderr))
-    assert {"extract", "load"} <= set(steps)
+    assert steps["load"] > 0
+    assert steps.total() >= DISKS_FILLED // 4
     mirror.equals_a_clean_load()
 
 
