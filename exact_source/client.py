@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -40,6 +40,7 @@ T = TypeVar("T")
 Reader = Callable[[bytes], T]
 
 JSON = "application/json"
+LAST_CALL = 5.0  # seconds that requests under way get to end when the client is closed
 SETTLING_WAITS = (0.1, 0.5, 2.0)  # seconds between tries to note an answer while the ledger does not answer
 
 
@@ -119,6 +120,8 @@ class Client:
         self._count = threading.Lock()
         self._calls = 0
         self._stopped = threading.Event()
+        self._is_closed = False
+        self._flights, self._in_flight = threading.Condition(), 0
         self._belongings = ExitStack()
         self._http = httpx.Client(
             transport=transport,
@@ -157,8 +160,16 @@ class Client:
         self._belongings.push(belongings)
 
     def close(self) -> None:
+        """Ends what is under way, then closes token store and ledger: closed under a thread that uses them, they crash.
+
+        A request that does not end in time keeps them open; the end of the process closes them.
+        """
+        self._is_closed = True
+        self._stopped.set()
         self._http.close()
-        self._belongings.close()
+        with self._flights:
+            if self._flights.wait_for(lambda: not self._in_flight, LAST_CALL):
+                self._belongings.close()
 
     def get(self, link: str, read: Reader[T], *, division: int | None, accept: str = JSON) -> tuple[T, Answer]:
         """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.
@@ -168,7 +179,26 @@ class Client:
         """
         url = self.absolute(link)
         attempt = _Attempt(url, Call(division, urlsplit(url).path), accept)
-        lane = self._lane(division)
+        with self._in_the_air():
+            return self._answered(attempt, read, self._lane(division))
+
+    @contextmanager
+    def _in_the_air(self) -> Iterator[None]:
+        """Counts a request until it ends. What it meets once the client is closed is no fault of Exact or the store."""
+        with self._flights:
+            self._in_flight += 1
+        try:
+            yield
+        except Exception:
+            if self._is_closed:
+                raise CallBudgetSpent("the run was stopped") from None
+            raise
+        finally:
+            with self._flights:
+                self._in_flight -= 1
+                self._flights.notify_all()
+
+    def _answered(self, attempt: _Attempt, read: Reader[T], lane: _Lane) -> tuple[T, Answer]:
         with lane.lock:
             while True:
                 try:
@@ -310,7 +340,9 @@ class Client:
     def _wait(self, attempt: _Attempt, seconds: float, reason: str) -> None:
         self._listener(Waiting(attempt.call.division, seconds, reason))
         attempt.waited += seconds
-        self._clock.sleep(seconds)
+        while seconds > 0 and not self._stopped.is_set():
+            self._clock.sleep(min(seconds, 1.0))
+            seconds -= 1.0
 
     def _report(self, attempt: _Attempt, began: datetime, reply: httpx.Response | None, quota: Quota) -> None:
         error: str | None = "no answer"

@@ -11,33 +11,34 @@ from pathlib import Path
 import dlt
 from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.storages import NormalizeStorage
+from dlt.common.storages import LoadStorage, NormalizeStorage
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
-NORMALIZE_FOLDER, SCHEMAS_FOLDER = "normalize", "schemas"
+SCHEMAS = "schemas"
+EXTRACTED = f"normalize/{NormalizeStorage.EXTRACTED_FOLDER}"
+MADE, NORMALIZED, LOADED = (
+    f"load/{name}"
+    for name in (LoadStorage.NEW_PACKAGES_FOLDER, LoadStorage.NORMALIZED_FOLDER, LoadStorage.LOADED_FOLDER)
+)
 
 
-def clear_schemas(folder: Path) -> None:
-    """Drops schemas half written from a pipeline's folder, before dlt opens it.
+def mend(folder: Path) -> None:
+    """Puts a pipeline's folder right before dlt opens it, where a kill or a full disk left it half way.
 
-    dlt writes a schema beside its place and then moves it. Broken off in between, by a kill or a full disk, it would
-    take what it wrote for a schema of that name and refuse it, in every later run too (dlt 1.31, observed 2026-11).
+    Left as it is, it would stop this run and every later one (dlt 1.31, observed 2026-11):
+    dlt writes a schema beside its place and then moves it, and takes what was not moved for a schema of that name;
+    it makes its folders one after the other, and reads the later ones because the first is there;
+    it moves a normalised package and then deletes the extracted one, which it would normalise again into a taken place.
     """
-    for path in (folder / SCHEMAS_FOLDER).glob("*"):
+    for path in (folder / SCHEMAS).glob("*"):
         if not path.suffix:
             path.unlink()
-
-
-def settle(pipeline: dlt.Pipeline) -> None:
-    """Drops the extracted half of packages that are normalised already.
-
-    dlt renames the normalised package and then deletes the extracted one. Killed in between, it would normalise the
-    package again and find its place taken, in this run and every later one (dlt 1.31, observed 2026-11).
-    """
-    normalized = {*pipeline.list_normalized_load_packages(), *pipeline.list_completed_load_packages()}
-    for load_id in pipeline.list_extracted_load_packages():
-        if load_id in normalized:
-            shutil.rmtree(Path(pipeline.working_dir, NORMALIZE_FOLDER, NormalizeStorage.EXTRACTED_FOLDER, load_id))
+    for name in (EXTRACTED, MADE, NORMALIZED, LOADED):
+        if (folder / name).parent.is_dir():
+            (folder / name).mkdir(exist_ok=True)
+    for package in (folder / EXTRACTED).glob("*"):
+        if any((folder / done / package.name).is_dir() for done in (NORMALIZED, LOADED)):
+            shutil.rmtree(package)
 
 
 def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:

@@ -224,7 +224,6 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
     Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
     """
     around.listener(StageReached("restore"))
-    packages.settle(pipeline)
     pipeline = packages.trusting_destination(pipeline)
     pipeline.sync_destination()
     if pipeline.has_pending_data:
@@ -294,7 +293,7 @@ def _translated(error: BaseException) -> ExactError:
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
     folder, name = private_folder("pipelines"), pipeline_name(connection, target)
-    packages.clear_schemas(folder / name)
+    packages.mend(folder / name)
     pipeline = dlt.pipeline(
         pipeline_name=name,
         destination=destination_of(target),

@@ -148,14 +148,11 @@ class Commands:
 
     def start(self, arguments: Sequence[str], limits: Limits = Limits()) -> None:
         self._page.write_bytes(bytes(NOTES.size))
-        home = self.desk.home
         order = {
             "arguments": list(arguments),
             "environment": self.desk.environment,
-            "folder": str(home),
+            "folder": str(self.desk.home),
             "page": str(self._page),
-            "stdout": str(home / "stdout"),
-            "stderr": str(home / "stderr"),
             "file_size": limits.file_size,
             "dies_in": limits.dies_in,
             "dies_at": limits.dies_at,
@@ -174,16 +171,15 @@ class Commands:
             self._clock.sleep(0.005)
 
     def wait(self) -> Ended:
-        code = self._asked({"wait": self._pid})["code"]
-        home = self.desk.home
+        ended = self._asked({"wait": self._pid})
         stage, *counts = NOTES.unpack(self._page.read_bytes())
         return Ended(
-            code=code,
+            code=ended["code"],
             stage=STAGES[stage],
             events=dict(zip(STAGES, counts, strict=True)),
             seconds=(self._clock.now() - self._began).total_seconds(),
-            stdout=(home / "stdout").read_text("utf-8"),
-            stderr=(home / "stderr").read_text("utf-8"),
+            stdout=ended["stdout"],
+            stderr=ended["stderr"],
         )
 
     def run(self, arguments: Sequence[str], limits: Limits = Limits()) -> Ended:

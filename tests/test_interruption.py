@@ -119,7 +119,7 @@ def test_a_run_killed_anywhere_is_made_good_by_the_next_one(tmp_path: Path, caps
 
 
 def test_what_dlt_leaves_when_it_is_killed_stops_no_later_run(one: Bench) -> None:
-    """The two places where dlt, killed between two steps of its own, would fail for ever after."""
+    """The places where dlt, killed between two steps of its own, would fail for ever after."""
     mirror = one.mirror("left")
     finished(one.mirror("other").load())
     known = set(one.pipelines())
@@ -129,8 +129,10 @@ def test_what_dlt_leaves_when_it_is_killed_stops_no_later_run(one: Bench) -> Non
     loaded = next((pipeline / "load" / "loaded").iterdir())
     shutil.copytree(loaded, pipeline / "normalize" / "extracted" / loaded.name)
     one.books.change()
-    mirror.equals_a_clean_load()
+    finished(mirror.load())
     assert len(list((pipeline / "load" / "loaded").iterdir())) == 2
+    shutil.rmtree(pipeline / "load" / "loaded")
+    mirror.equals_a_clean_load()
 
 
 def told(ended: Ended, code: int) -> str:
@@ -152,7 +154,8 @@ def test_a_full_disk_loses_nothing(one: Bench) -> None:
             f"{ended.code}: {ended.stdout}{ended.stderr}"
         )
         steps.update(re.findall(r"failed in step (\w+)", ended.stderr))
-    assert {"extract", "load"} <= set(steps)
+    assert steps["load"] > 0
+    assert steps.total() >= DISKS_FILLED // 4
     mirror.equals_a_clean_load()
 
 

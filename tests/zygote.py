@@ -69,10 +69,10 @@ def stage_of(frame: FrameType | None) -> int | None:
     return 0
 
 
-def become(order: dict[str, Any]) -> None:
-    """Turns this child into the command: its files, its folder, its environment, its limits."""
-    for number, path in ((1, order["stdout"]), (2, order["stderr"])):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+def become(order: dict[str, Any], writers: tuple[int, int]) -> None:
+    """Turns this child into the command: its outputs, its folder, its environment, its limits."""
+    for number, writer in enumerate(writers, start=1):
+        os.dup2(writer, number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(order["folder"])
     os.environ.update(order["environment"])
@@ -95,14 +95,22 @@ def serve() -> None:
     assert threading.active_count() == 1
     tell(ready=True)
     orders = os.fdopen(os.dup(0), "rb", buffering=0)
+    readers: list[int] = []
     while line := orders.readline():
         order = json.loads(line)
         if "wait" in order:
-            tell(code=os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1]))
+            code = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+            stdout, stderr = (os.fdopen(reader).read() for reader in readers)
+            tell(code=code, stdout=stdout, stderr=stderr)
             continue
+        # Pipes, not files: no limit on the size of files may cut short what is told.
+        pipes = [os.pipe() for _ in range(2)]
         pid = os.fork()
         if pid == 0:
-            return become(order)
+            return become(order, (pipes[0][1], pipes[1][1]))
+        for _, writer in pipes:
+            os.close(writer)
+        readers = [reader for reader, _ in pipes]
         tell(pid=pid)
     os._exit(0)
 
