@@ -392,7 +392,7 @@ class StrictExact:
         self._authority = Authority(self.base_url, refresh_after, self.now, self._rules.violations.append)
         self._divisions = {division.code: division for division in divisions}
         self._faults, self._version = list[_Fault](), 4_500_000_000
-        self._plans, self.current_division = list[_Plan](), next(iter(self._divisions))
+        self._plans, self.current_division = list[_Plan](), next(iter(self._divisions), 0)
         self._tables, self._rows = dict[str, Table](), dict[tuple[str, int], list[Row]]()
         kind = "Exact.Web.Api.Models.System.Me"
         self._me = Table("current/Me", ME, key=("UserID",), type_name=kind, envelope="results")

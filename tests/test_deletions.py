@@ -272,7 +272,7 @@ def test_a_moved_division_is_read_again_in_full_and_never_empty(tmp_path: Path, 
         mirror.server.upsert(
             "system/Divisions", DIVISION, {"Code": DIVISION, member: mirror.clock.now().replace(tzinfo=None)}
         )
-        assert mirror.run("accounts", "bank_accounts", max_calls=3).status == "paused"
+        assert mirror.run("accounts", "bank_accounts", max_calls=2).status == "paused"
         assert len(mirror.keys("accounts")) == 1100
         mirror.good("accounts", "bank_accounts")
         assert mirror.keys("accounts") == sorted(guid(number) for number in range(5, 1100))

@@ -221,7 +221,8 @@ def test_a_consumer_that_leaves_stops_the_threads() -> None:
         run = prepared(way, ["document_attachments"], Options(batch_rows=1000, held_rows=1000))
         while run.extraction.take("document_attachments") is None:
             pass
-        assert run.extraction.release("document_attachments")
+        run.extraction.release("document_attachments")
+        assert run.extraction.is_over
         for thread in threading.enumerate():
             if thread.name == "exact-reader":
                 thread.join(5)

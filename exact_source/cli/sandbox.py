@@ -29,7 +29,7 @@ def _list_faults(ctx: click.Context, _parameter: click.Parameter, is_asked: bool
         ctx.exit()
 
 
-@click.command("sandbox", epilog="Example: exact-source sandbox --port 0 --file sandbox.db --fault latency:seconds=2")
+@click.command("sandbox", epilog="Example: exact-source sandbox --port 0 --fault latency:seconds=2")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes a free one.")
 @click.option("--scale", default="small", show_default=True, type=click.Choice(SCALES), help="Size of its books.")
