@@ -26,11 +26,22 @@ def exit_code_of(error: BaseException, ctx: click.Context) -> int:
     """Tells the error to the user and gives the exit code that goes with it."""
     if isinstance(error, ExactError):
         return _told(ctx, type(error).__name__, str(error), error.exit_code)
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    if _is_interrupted(error):
         return _told(ctx, "Interrupted", "interrupted; what was loaded stays", INTERRUPTED)
     if ctx.meta.get("debug"):
         click.echo(masked("".join(traceback.format_exception(error))), err=True)
     return _told(ctx, type(error).__name__, f"unexpected {_place(error)}; --debug shows the traceback", UNEXPECTED)
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """True for an interruption, also one that struck within dlt's own bookkeeping and came out as its error."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt | click.Abort):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

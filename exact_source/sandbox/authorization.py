@@ -47,7 +47,7 @@ class Authorization:
             return _page(400, "<h1>Bad request</h1><p>Only response_type=code is supported here.</p>")
         if request.method == "POST":
             fields = parse_qsl(request.body.decode("utf-8", "replace"))
-            chosen = frozenset(int(value) for name, value in fields if name == "division" and value.isdigit())
+            chosen = frozenset(int(value) for name, value in fields if name == "division" and value.isdecimal())
             return self._decide(app, asked, is_allowed=asked.get("answer") == "allow", divisions=chosen)
         if self._options.auto_consent:
             return self._decide(app, asked, is_allowed=True, divisions=self.ticked())

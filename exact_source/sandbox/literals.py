@@ -45,9 +45,9 @@ def number_literal(text: str) -> Literal:
     digits = text[:-1] if suffix else text
     if suffix and suffix != "Edm.Int64":
         return Literal(suffix, float(digits))
-    if suffix is None and not digits.lstrip("+-").isdigit():
+    if suffix is None and not digits.lstrip("+-").isdecimal():
         return Literal("Edm.Double", float(digits))
-    if not digits.lstrip("+-").isdigit():
+    if not digits.lstrip("+-").isdecimal():
         raise bad_query()
     value = int(digits)
     return Literal(suffix or ("Edm.Int32" if -_INT32 <= value < _INT32 else "Edm.Int64"), value)

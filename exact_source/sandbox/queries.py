@@ -175,7 +175,7 @@ def _allowed(endpoint: Endpoint) -> frozenset[str] | None:
 
 
 def _number(text: str) -> int:
-    if not text.strip().isdigit():
+    if not text.strip().isdecimal():
         raise bad_query()
     return int(text)
 

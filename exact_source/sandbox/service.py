@@ -100,7 +100,7 @@ class Service:
 
     def _record(self, request: Request, reply: Reply, at: datetime) -> None:
         parts = urlsplit(request.target)
-        segments = [part for part in parts.path.split("/")[3:5] if part.isdigit()]
+        segments = [part for part in parts.path.split("/")[3:5] if part.isdecimal()]
         query = "" if parts.path.startswith("/api/oauth2") else parts.query
         division = int(segments[0]) if segments else None
         with self._lock:
