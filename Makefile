@@ -15,7 +15,7 @@ demo: .venv/installed
 	@$(BIN)/python pipelines/demo.py demo.duckdb
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term
 
 lint: .venv/installed
 	$(BIN)/ruff check .
