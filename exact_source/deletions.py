@@ -97,7 +97,9 @@ class Upkeep:
             if self._stored is None:
                 per_division = self._entity.is_per_division
                 self._stored = self._mirror.counts(self._entity.table, has_division=per_division)
-            self._passes[delivery.division] = _Pass(self._stored.get(delivery.division, 0))
+            # What has no key within its division is one row, which is there or is not read.
+            has_key = bool(delivery.layout.own_key)
+            self._passes[delivery.division] = _Pass(self._stored.get(delivery.division, 0) if has_key else 0)
         return self._passes[delivery.division]
 
     def _missing(self, delivery: Delivery, current: _Pass) -> pa.Table:

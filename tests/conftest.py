@@ -16,7 +16,7 @@ from hypothesis import settings
 from leaks import WATCH, Ear
 from postgres_server import Postgres, running
 
-pytest.register_assert_rewrite("mirror")  # its comparisons tell what differs
+pytest.register_assert_rewrite("mirror", "mirroring")  # its comparisons tell what differs
 
 settings.register_profile("house", max_examples=60, deadline=None)
 settings.load_profile("house")

@@ -99,7 +99,7 @@ def table(endpoint: Endpoint, rows: Sequence[dict[str, Any]] | dict[int, Any], *
     """A table of the strict server with the members of an endpoint."""
     found = rows if isinstance(rows, dict) else {DIVISION: rows}
     fields = members(endpoint, options.pop("without", ()))
-    return Table(endpoint.path.removeprefix("{division}/"), fields, found, **options)
+    return Table(endpoint.path.replace("{division}/", ""), fields, found, **options)
 
 
 def guid(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Mirror:
     def good(self, *entities: str, **order: Any) -> Report:
         """A run in which nothing went wrong."""
         report = self.run(*entities, **order)
-        assert [str(one.error) for one in report.outcomes if one.error] == []
+        assert [(one.entity, str(one.error)) for one in report.outcomes if one.error] == []
         assert report.status == "succeeded"
         assert self.server.violations == []
         return report
@@ -93,11 +93,23 @@ def table_of(name: str, count: int, kind: Any = None, **options: Any) -> Table:
     found = entity(name)
     feed = found.feed(kind)
     key = found.key[-1] if feed.endpoint.has(found.key[-1]) else feed.endpoint.key[0]
+    members = {*found.key, *feed.endpoint.key} - {"Timestamp", "Division"}
+    kinds = {one.name: one.edm for one in feed.endpoint.fields if one.name in members}
     share = {feed.share.field: feed.share.value if feed.share.is_equal else 1} if feed.share else {}
     stamps = {"Modified": LONG_AGO} if feed.endpoint.has("Modified") else {}
-    rows = [{key: guid(at), **stamps, **share} for at in range(count)]
-    return replace(table(feed.endpoint, rows, identity=key, **options), entity_type=found.deleted_type)
+    rows = [{**{one: _value(edm, at) for one, edm in kinds.items()}, **stamps, **share} for at in range(count)]
+    own = tuple(one for one in feed.endpoint.key if one != "Division")
+    if not own:  # one row for each division
+        own, rows = feed.endpoint.key, [{"Division": DIVISION}]
+    return replace(table(feed.endpoint, rows, identity=key, key=own, **options), entity_type=found.deleted_type)
+
+
+def _value(edm: str, at: int) -> Any:
+    """A different value of a type for each number."""
+    if edm == "Edm.DateTime":
+        return datetime(2020, 1, 1) + timedelta(days=at)
+    return {"Edm.Guid": guid(at), "Edm.String": f"{at:04}", "Edm.Boolean": bool(at)}.get(edm, at)
 
 
 def path_of(found: Entity, kind: Any = None) -> str:
-    return found.feed(kind).endpoint.path.removeprefix("{division}/")
+    return found.feed(kind).endpoint.path.replace("{division}/", "")
