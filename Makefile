@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench fuzz audit clean
+.PHONY: demo test coverage lint format bench fuzz audit clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,6 +15,9 @@ demo: .venv/installed
 	@$(BIN)/python pipelines/demo.py demo.duckdb
 
 test: .venv/installed
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+coverage: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term
 
 lint: .venv/installed
