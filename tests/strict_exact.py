@@ -386,6 +386,7 @@ class StrictExact:
     ) -> None:  # fmt: skip
         self._clock, self._latency, self._slow = clock, latency, slow_seconds
         self._lock, self._closing, self.requests = threading.RLock(), threading.Event(), list[Request]()
+        self._let_go = threading.Event()
         self._http = _Server(self)
         self.base_url = f"http://127.0.0.1:{self._http.server_port}"
         self._limits, self._rules = Limits(minute_limit, day_limit, error_limit), Rules(self.base_url)
@@ -451,7 +452,8 @@ class StrictExact:
         """Spoil the next `n` requests of a path: a `Canned` reply, or one of these words.
 
         `reset` closes the socket before anything is done, `drop` after it was done (a refresh has then rotated the
-        token), `truncate` sends half the body, `slow` waits `slow_seconds` of real time before it answers.
+        token), `truncate` sends half the body, `slow` waits `slow_seconds` of real time before it answers, `hold` until
+        `let_go` is called.
         """
         with self._lock:
             self._faults.append(_Fault(n, path_suffix, response))
@@ -477,6 +479,10 @@ class StrictExact:
             self.current_division = code
             for row in self._place("system/Divisions", code)[1]:
                 row["Current"] = row["Code"] == code
+
+    def let_go(self) -> None:
+        """Answers what was held back."""
+        self._let_go.set()
 
     def calls(self, path_suffix: str) -> int:
         """How many requests went to a resource; keys and `/$count` do not hide it."""
@@ -589,6 +595,8 @@ class StrictExact:
                 self.requests.append(replace(call, status=reply.status))
         if reply.fault == "slow":
             self._closing.wait(self._slow)
+        if reply.fault == "hold":
+            self._let_go.wait(60)
         return reply
 
     def _change(self, call: Request) -> None:

@@ -159,7 +159,17 @@ def test_a_full_disk_loses_nothing(one: Bench) -> None:
     mirror.equals_a_clean_load()
 
 
-READER = "import duckdb, sys; held = duckdb.connect(sys.argv[1], read_only=True); print('held', flush=True); input()"
+READER = """
+import duckdb, sys, time
+held = None
+while held is None:
+    try:
+        held = duckdb.connect(sys.argv[1], read_only=True)
+    except duckdb.IOException:
+        time.sleep(0.05)
+print("held", flush=True)
+input()
+"""
 
 
 @contextmanager
@@ -181,10 +191,11 @@ def test_a_database_that_a_reader_has_locked_is_told_and_made_good(one: Bench) -
     with reader(mirror.path) as pid:
         assert pid in told(mirror.load(), 4)
     one.books.change()
-    one.books.exact.fail_next(1, UNITS, "slow")
+    one.books.exact.fail_next(1, UNITS, "hold")
     mirror.start()
     one.commands.reaches("extract")
     with reader(mirror.path) as pid:
+        one.books.exact.let_go()
         assert pid in told(one.commands.wait(), 4)
     mirror.equals_a_clean_load()
 
