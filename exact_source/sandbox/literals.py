@@ -17,6 +17,8 @@ _SUFFIXES = {"l": "Edm.Int64", "d": "Edm.Double", "f": "Edm.Single", "m": "Edm.D
 _WHOLE = frozenset({"Edm.Byte", "Edm.Int16", "Edm.Int32", "Edm.Int64"})
 NUMERIC = _WHOLE | {"Edm.Double", "Edm.Single", "Edm.Decimal"}
 _INT32 = 1 << 31
+_INT64 = 2**63
+_LONGEST = 40  # digits that are worth reading; no number is longer
 # Kept on the path and in options of a next link; colon and space are escaped (§4.5).
 URL_SAFE = "$,'()*!-_.~"
 
@@ -49,7 +51,9 @@ def number_literal(text: str) -> Literal:
         return Literal("Edm.Double", float(digits))
     if not digits.lstrip("+-").isdecimal():
         raise bad_query()
-    value = int(digits)
+    value = int(digits) if len(digits) < _LONGEST else _INT64
+    if not -_INT64 <= value < _INT64:
+        raise bad_query()
     return Literal(suffix or ("Edm.Int32" if -_INT32 <= value < _INT32 else "Edm.Int64"), value)
 
 
