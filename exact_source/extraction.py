@@ -282,6 +282,9 @@ class Extraction:
         for portion in Reading(client, job.division, job.shares, self.options.batch_rows).portions():
             if portion.rows:
                 self._has_news.add(job.division)
+            if portion.rejected:
+                number = len(portion.rejected)
+                self.warn(f"division {job.division}: {number} logged deletions could not be read and were not applied")
             for share in targets:
                 self._hand_over_gone(job, share, portion.rows)
             if job.is_told and portion.bookmark is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -386,3 +387,13 @@ def test_a_member_that_comes_back_is_asked_for_again_after_a_week(tmp_path: Path
         mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(2), "City": "Gouda"})
         mirror.good("accounts")
         assert mirror.ask("select count(city) from exact_online.accounts") == [(1,)]
+
+
+def test_a_logged_deletion_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 3)]) as mirror:
+        mirror.good("accounts")
+        log = [{"EntityKey": guid(at), "EntityType": kind, "Timestamp": str(10**10 + at)} for at, kind in ((0, "x"), (1, 2))]  # fmt: skip
+        mirror.server.fail_next(1, "sync/Deleted", Canned(200, json.dumps({"d": {"results": log}})))
+        report = mirror.run("accounts")
+        assert report.warnings == (f"division {DIVISION}: 1 logged deletions could not be read and were not applied",)
+        assert mirror.keys("accounts") == sorted([guid(0), guid(2)])
