@@ -1,6 +1,25 @@
-"""Which JSON reader turns pages into typed Arrow columns soonest.
+"""Which JSON reader turns pages into typed Arrow columns soonest. Needs ``pip install polars pysimdjson orjson ijson``.
 
-TABLE
+2026-11-21, 2 shared vCPUs (AMD EPYC), Python 3.11.7, msgspec 0.22.0, pyarrow 26.0.1, orjson 3.13.0, polars 2.1.0,
+pysimdjson 7.0.2, duckdb 2.0.0, ijson 3.6.0; 20 pages of 1,000 rows, 2.5 MB each, medians of 5. Other work kept the machine
+at a load of 7 to 10: the CPU column holds, rows/s and the gain of a second thread only roughly (peaks: 10 pages, DuckDB 20).
+
+                                         rows/s  CPU s/100k  peak MB  2 threads: rows/s  CPU s/100k
+msgspec, structs (row path)              18,828        3.31      101             19,568        3.40
+msgspec, typed dicts                     13,341        3.84      101             13,755        3.72
+msgspec, dicts                           13,122        3.82      102             11,860        4.11
+orjson, dicts                            11,699        4.21      112             10,985        4.73
+pysimdjson, dicts                         7,624        5.75      116              5,176        7.20
+json, dicts                              10,812        5.24      104             11,242        7.29
+ijson, dicts                             11,198        6.74      107              6,984        7.49
+pyarrow.json, 9 places, 33 if need be    17,594        2.67      108             22,145        2.13
+pyarrow.json, always 33 places           17,095        1.96      106             17,105        2.13
+polars.read_json                          8,125        3.58      181              9,076        3.39
+duckdb, from_json                           816       44.27      572              1,209       27.94
+duckdb, read_json                         2,340       15.26      202              1,950       16.80
+
+Chosen: pyarrow.json, always with 33 places. It costs the least CPU, needs no new dependency and releases the GIL: in a quieter
+moment its reading alone took 14 ms a page with one thread and 7.5 with two. Its reader must be guarded (``pages`` says how).
 """
 
 from __future__ import annotations
@@ -49,6 +68,7 @@ TEXTS = ("Omschrijving regel {0} café", 'Factuur "{0}"', "", "Regel 1\r\nregel 
 PADDED = {"AccountCode": "{0:>18}", "VATCode": "{0:<3.3}", "Currency": "EUR"}
 WHOLE = {"Edm.Int16", "Edm.Int32", "Edm.Byte"}
 Decode = Callable[[bytes], pa.Table]
+PLAIN = msgspec.json.Decoder(float_hook=Decimal)
 
 # -- pages --------------------------------------------------------------------------------------------------------
 
@@ -113,55 +133,26 @@ def of_dicts(rows: list[dict[str, Any]]) -> pa.Table:
     return of_lists(values, len(rows))
 
 
-def structs() -> Decode:
-    """What the row path does: a struct per row, with one typed attribute per member. The others are held against it."""
+def msgspec_rows(is_struct: bool) -> Decode:
+    """Typed rows. As structs this is what the row path does, and what the others are held against."""
     wire = dict.fromkeys(WHOLE | {"Edm.Int64"}, int | None) | {"Edm.Double": Decimal | None}
-    one = msgspec.defstruct("One", [(field.name, wire.get(field.edm, str | None), None) for field in MEMBERS], gc=False)
-    results = msgspec.defstruct("Results", [("results", list[one])], gc=False)
+    members = {field.name: wire.get(field.edm, str | None) for field in MEMBERS}
+    as_struct = partial(msgspec.defstruct, "Row", [(name, kind, None) for name, kind in members.items()], gc=False)
+    one = as_struct() if is_struct else TypedDict("Row", members)  # type: ignore[operator]
+    results = msgspec.defstruct("Results", [("results", list[one])], gc=False)  # type: ignore[valid-type]
     read = msgspec.json.Decoder(msgspec.defstruct("Whole", [("d", results)]), strict=False)
+    member = getattr if is_struct else dict.__getitem__
 
     def decode(body: bytes) -> pa.Table:
         rows = read.decode(body).d.results
-        return of_lists(lambda name: [getattr(row, name) for row in rows], len(rows))
+        return of_lists(lambda name: [member(row, name) for row in rows], len(rows))
 
     return decode
 
 
-def typed_dicts() -> Decode:
-    wire = dict.fromkeys(WHOLE | {"Edm.Int64"}, int | None) | {"Edm.Double": Decimal | None}
-    one = TypedDict("one", {field.name: wire.get(field.edm, str | None) for field in MEMBERS})  # type: ignore[misc]
-    results = msgspec.defstruct("Results", [("results", list[one])])
-    read = msgspec.json.Decoder(msgspec.defstruct("Whole", [("d", results)]), strict=False)
-
-    def decode(body: bytes) -> pa.Table:
-        rows = read.decode(body).d.results
-        return of_lists(lambda name: [row[name] for row in rows], len(rows))
-
-    return decode
-
-
-def plain_dicts() -> Decode:
-    read = msgspec.json.Decoder(float_hook=Decimal)
-    return lambda body: of_dicts(read.decode(body)["d"]["results"])
-
-
-def orjson_dicts() -> Decode:
-    orjson = importlib.import_module("orjson")
-    return lambda body: of_dicts(orjson.loads(body)["d"]["results"])
-
-
-def json_dicts() -> Decode:
-    return lambda body: of_dicts(json.loads(body, parse_float=Decimal)["d"]["results"])
-
-
-def simdjson_dicts() -> Decode:
-    simdjson = importlib.import_module("simdjson")
-    return lambda body: of_dicts(simdjson.Parser().parse(body)["d"]["results"].as_list())
-
-
-def ijson_dicts() -> Decode:
-    ijson = importlib.import_module("ijson")
-    return lambda body: of_dicts(list(ijson.items(io.BytesIO(body), "d.results.item")))
+def dicts(package: str, read: Callable[[Any, bytes], list[dict[str, Any]]]) -> Decode:
+    module = importlib.import_module(package)
+    return lambda body: of_dicts(read(module, body))
 
 
 # -- columns from Arrow columns -------------------------------------------------------------------------------------
@@ -306,13 +297,13 @@ def duckdb_reader(source: str) -> Decode:
 
 
 DECODERS: dict[str, Callable[[], Decode]] = {
-    "msgspec, structs (row path)": structs,
-    "msgspec, typed dicts": typed_dicts,
-    "msgspec, dicts": plain_dicts,
-    "orjson, dicts": orjson_dicts,
-    "pysimdjson, dicts": simdjson_dicts,
-    "json, dicts": json_dicts,
-    "ijson, dicts": ijson_dicts,
+    "msgspec, structs (row path)": partial(msgspec_rows, True),
+    "msgspec, typed dicts": partial(msgspec_rows, False),
+    "msgspec, dicts": lambda: dicts("msgspec", lambda it, body: PLAIN.decode(body)["d"]["results"]),
+    "orjson, dicts": lambda: dicts("orjson", lambda it, body: it.loads(body)["d"]["results"]),
+    "pysimdjson, dicts": lambda: dicts("simdjson", lambda it, body: it.Parser().parse(body)["d"]["results"].as_list()),
+    "json, dicts": lambda: dicts("json", lambda it, body: it.loads(body, parse_float=Decimal)["d"]["results"]),
+    "ijson, dicts": lambda: dicts("ijson", lambda it, body: list(it.items(io.BytesIO(body), "d.results.item"))),
     "pyarrow.json, 9 places, 33 if need be": partial(arrow_reader, NARROW, WIDE),
     "pyarrow.json, always 33 places": partial(arrow_reader, WIDE),
     "polars.read_json": polars_reader,
@@ -350,7 +341,7 @@ def child(name: str, folder: Path) -> None:
     alone = measured(bodies, decode, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pair = measured(bodies, decode, 2)
-    reference = structs()
+    reference = msgspec_rows(True)
     is_equal = all(decode(body).equals(reference(body)) for body in bodies)
     assert is_equal, f"{name} reads something else than the row path"
     print(json.dumps({"alone": alone, "peak": peak, "pair": pair}))
