@@ -29,8 +29,8 @@ _MANY = re.compile(rb'\s*\{\s*"d"\s*:\s*(?:(?P<array>\[)|\{\s*"(?:results|__next
 # The end of a page that has a next one. It is checked against what the reader finds.
 _LINK = re.compile(rb'"__next"\s*:\s*("(?:[^"\\]|\\.)*")\s*\}\s*\}\s*\Z')
 _LONGEST_END = 4_096
-# What takes the process down in Arrow 26: numbers with more places than its tables have, in quotes too, where they may be
-# written in escapes; and a second JSON text that is null.
+# What takes the process down in Arrow 26: numbers with more places than its tables have, in quotes as well, where they
+# may be written in escapes; and a second JSON text that is null.
 _DEADLY = "|".join(
     (
         r'":\s*"?[-+]?[0-9]*\.[0-9]{25}',
