@@ -60,11 +60,6 @@ def download(task: Task) -> int:
     return sum(body.count(b'"__metadata"') for body in reader.bodies(task.link))
 
 
-def sweep(task: Task) -> int:
-    assert reader.sweep(task.link) > 1_000 * task.rows
-    return task.rows
-
-
 CONTENDERS: dict[str, Callable[[Task], int]] = {
     "ours": load_ours,
     "floor": lambda task: floor.first_load(task.link, task.database),
@@ -73,7 +68,6 @@ CONTENDERS: dict[str, Callable[[Task], int]] = {
     "rest_api": load_rows(rowpath.rest_api),
     "tuned": load_rows(rowpath.tuned),
     "download": download,
-    "sweep": sweep,
 }
 
 

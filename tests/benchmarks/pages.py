@@ -175,7 +175,7 @@ class _Values:
             return f"{self.chance.choice(('1', '4', 'VN', '21')):<3}"
         if name == "Currency":
             return self.chance.choice(("EUR", "USD", "GBP"))
-        if name.endswith("Code"):
+        if name.endswith("Code") or name in ("CostCenter", "CostUnit"):
             return f"{self.chance.randrange(10**5)}"
         if name == "VATType":
             return self.chance.choice("IEB")
