@@ -41,7 +41,7 @@ class Arena:
     """A server, and a folder that everything happens in."""
 
     def __init__(self, folder: Path, templates: int) -> None:
-        self.folder = folder
+        self.folder, self.templates = folder, templates
         self._server = subprocess.Popen(
             [sys.executable, str(HERE / "server.py"), str(templates)],
             stdin=subprocess.PIPE,

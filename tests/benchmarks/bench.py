@@ -29,7 +29,7 @@ PARTS: dict[str, Callable[[arena.Arena, Size, scenarios.Note], list[Figure]]] = 
     "limit": scenarios.limit,
     "profile": scenarios.profile,
 }
-SHORT = Size(rows=20_000, slow_rows=2_000, tuned_rows=10_000, rounds=3, has_rest_api=False)
+SHORT = Size(rows=20_000, slow_rows=2_000, tuned_rows=10_000, rounds=2, has_rest_api=False)
 
 
 def note(line: str) -> None:

@@ -1,7 +1,7 @@
 """One contender in a process of its own, so that its memory and its processor time are its own.
 
-``python contender.py NAME URL ROWS FOLDER [PROFILE]`` prints one line of JSON. What every contender imports is imported
-before the measurement begins; ``rows`` is what it must find, or it fails.
+``python contender.py NAME URL ROWS FOLDER [PROFILE]`` prints one line of JSON. What a contender imports is imported before
+the measurement begins; ``rows`` is what it must find, or it fails.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import duckdb
-import floor
-import ours
 import profile_threads
-import pyarrow.parquet  # noqa: F401
-import reader
-import rowpath
+
+DLT = """
+    dlt.destinations.impl.duckdb.factory dlt.destinations.impl.duckdb.duck dlt.destinations.impl.duckdb.sql_client
+    dlt.extract.extract dlt.normalize dlt.load dlt.libs.pyarrow pyarrow.parquet duckdb
+""".split()
+OURS = [*DLT, "ours", "exact_source.runs"]
+ROWS = [*DLT, "rowpath"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +37,44 @@ class Task:
 
     @property
     def link(self) -> str:
-        return reader.first_link(self.url)
+        return str(imported("reader").first_link(self.url))
 
-    @property
-    def database(self) -> Path:
-        return self.folder / "floor.duckdb"
+
+def imported(name: str) -> Any:
+    """A contender is imported by those who need it: nobody's memory holds what another one uses."""
+    return import_module(name)
 
 
 def load_ours(task: Task) -> int:
-    return ours.load(task.url, task.folder).rows
+    return int(imported("ours").load(task.url, task.folder).rows)
 
 
-def load_rows(way: Callable[[str, Path], None]) -> Callable[[Task], int]:
+def load_rows(way: str) -> Callable[[Task], int]:
     def load(task: Task) -> int:
         path = task.folder / "rows.duckdb"
-        way(task.link, path)
-        with duckdb.connect(str(path)) as database:
-            found = database.execute("SELECT count(*) FROM ledger.transaction_lines").fetchone()
-        return int(found[0]) if found else 0
+        getattr(imported("rowpath"), way)(task.link, path)
+        with imported("duckdb").connect(str(path)) as database:
+            return int(database.execute("SELECT count(*) FROM ledger.transaction_lines").fetchone()[0])
 
     return load
 
 
+def load_floor(way: str) -> Callable[[Task], int]:
+    return lambda task: int(getattr(imported("floor"), way)(task.link, task.folder / "floor.duckdb"))
+
+
 def download(task: Task) -> int:
-    return sum(body.count(b'"__metadata"') for body in reader.bodies(task.link))
+    return sum(body.count(b'"__metadata"') for body in imported("reader").bodies(task.link))
 
 
-CONTENDERS: dict[str, Callable[[Task], int]] = {
-    "ours": load_ours,
-    "floor": lambda task: floor.first_load(task.link, task.database),
-    "floor_merge": lambda task: floor.merge(task.link, task.database),
-    "plain": load_rows(rowpath.plain),
-    "rest_api": load_rows(rowpath.rest_api),
-    "tuned": load_rows(rowpath.tuned),
-    "download": download,
+CONTENDERS: dict[str, tuple[list[str], Callable[[Task], int]]] = {
+    "ours": (OURS, load_ours),
+    "floor": (["floor"], load_floor("first_load")),
+    "floor_merge": (["floor"], load_floor("merge")),
+    "plain": (ROWS, load_rows("plain")),
+    "rest_api": (ROWS, load_rows("rest_api")),
+    "tuned": (ROWS, load_rows("tuned")),
+    "download": (["reader"], download),
 }
 
 
@@ -89,12 +96,15 @@ def main() -> None:
     """Does the work and tells what it took."""
     name, url, rows, folder, *profile = sys.argv[1:]
     task = Task(url, int(rows), Path(folder))
+    modules, work = CONTENDERS[name]
+    for module in ("reader", *modules):
+        imported(module)
     if name == "ours":
-        ours.connect(url, task.folder)
+        imported("ours").connect(url, task.folder)
     watch = profile_threads.Profile(Path(profile[0])) if profile else nullcontext()
     began, before = time.perf_counter(), processor_seconds()
     with watch:
-        found = CONTENDERS[name](task)
+        found = work(task)
     seconds, cpu = time.perf_counter() - began, processor_seconds() - before
     assert found == task.rows, f"{name} found {found} rows of {task.rows}"
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak_megabytes(), "rows": found}))

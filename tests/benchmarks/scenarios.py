@@ -74,7 +74,7 @@ def _one_round(arena: Arena, size: Size, *, is_checked: bool) -> Iterator[tuple[
     yield "ours", arena.run("ours", rows, "ours")
     if is_checked:
         equality.check(database, reader.first_link(arena.url), most=size.compared)
-        equality.check_repeats(database, rows, pages.TEMPLATES)
+        equality.check_repeats(database, rows, arena.templates)
     yield "floor", arena.run("floor", rows, "floor")
     arena.serve(rows=rows, generation=2)
     yield "ours, merge", arena.run("ours", rows, "ours")
@@ -142,7 +142,7 @@ def large(arena: Arena, size: Size, note: Note) -> list[Figure]:
         note(f"round {turn + 1}: {_line('first load', firsts[-1])}")
         database = arena.folder / "large" / ours.DATABASE
         if turn == 0:
-            equality.check_repeats(database, rows, pages.TEMPLATES)
+            equality.check_repeats(database, rows, arena.templates)
         for generation in (2, 3):
             arena.serve(rows=rows, generation=generation, stride=100)
             merges.append(arena.run("ours", changed, "large"))
