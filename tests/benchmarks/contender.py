@@ -21,7 +21,7 @@ import profile_threads
 
 DLT = """
     dlt.destinations.impl.duckdb.factory dlt.destinations.impl.duckdb.duck dlt.destinations.impl.duckdb.sql_client
-    dlt.extract.extract dlt.normalize dlt.load dlt.libs.pyarrow pyarrow.parquet duckdb
+    dlt.extract.extract dlt.normalize dlt.load dlt.common.libs.pyarrow pyarrow.parquet duckdb
 """.split()
 OURS = [*DLT, "ours", "exact_source.runs"]
 ROWS = [*DLT, "rowpath"]

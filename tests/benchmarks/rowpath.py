@@ -17,7 +17,9 @@ import reader
 from dlt.sources.helpers import requests
 from dlt.sources.rest_api import rest_api_source
 
-TUNED: dict[str, str] = {}
+# CPU seconds for 20,000 rows: 6.8 without settings, 4.9 without compression of the files between the stages, 4.6 with
+# larger buffers as well; 8.4 with two processes that normalise files of 5,000 rows.
+TUNED = {"DATA_WRITER__DISABLE_COMPRESSION": "true", "DATA_WRITER__BUFFER_MAX_ITEMS": "20000"}
 
 
 def plain(link: str, path: Path) -> None:

@@ -121,6 +121,8 @@ def _raced(taken: Rounds, size: Size) -> list[Figure]:
         Figure("cpu", "CPU for 100,000 rows", cpu("ours"), "s", is_ratio=False),
         Figure("cpu_merge", "CPU for 100,000 rows, merge", cpu("ours, merge"), "s", is_ratio=False),
         Figure("cpu_floor", "CPU for 100,000 rows, the floor", cpu("floor"), "s", is_ratio=False),
+        Figure("cpu_tuned", "CPU for 100,000 rows, dlt's best row path", cpu("tuned"), "s", is_ratio=False),
+        Figure("cpu_plain", "CPU for 100,000 rows, plain dlt", cpu("plain"), "s", is_ratio=False),
         Figure("cpu_download", "CPU for 100,000 rows, download alone", cpu("download"), "s", is_ratio=False),
         Figure("cpu_over_download", "CPU, of the download's", ratio("ours", "download", _cpu)),
     ]
