@@ -166,7 +166,7 @@ def large(arena: Arena, size: Size, note: Note) -> list[Figure]:
 def latency(arena: Arena, size: Size, note: Note) -> list[Figure]:
     """Sixteen divisions that answer after 150 ms, against one of them and against the same without latency."""
     found, rows = list[tuple[float, float]](), 20 * pages.PAGE
-    for turn in range(size.rounds):
+    for turn in range(size.large_rounds):
         seconds = list[float]()
         for divisions, wait in ((16, 0.15), (1, 0.15), (16, 0.0)):
             arena.serve(rows=rows, divisions=divisions, latency=wait)
