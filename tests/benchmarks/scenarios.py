@@ -191,10 +191,10 @@ def limit(arena: Arena, size: Size, note: Note) -> list[Figure]:
         arena.serve(rows=seconds * pages.PAGE, divisions=divisions, pace=1.0)
         measure = arena.run("ours", seconds * pages.PAGE * divisions, "limit")
         slowest = max(last - first for first, last in arena.seen())
-        use = measure.cpu / measure.seconds / CORES
+        use = measure.cpu / seconds / CORES  # of what there is while Exact gives these rows, loading counted in
         note(f"{divisions} divisions: slowest {slowest:.1f} s of {seconds - 1}, CPU {use:.0%}, {measure.seconds:.1f} s")
         _clear(arena)
-        if slowest > 1.05 * (seconds - 1):
+        if slowest > 1.05 * (seconds - 1) or use > 1:
             break
         kept, left = divisions, 100 * (1 - use)
     return [
