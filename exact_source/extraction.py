@@ -274,7 +274,7 @@ class Extraction:
         return self._stream(client, job, dropped)
 
     def _stream(self, client: Client, job: Job, dropped: set[str]) -> Reading:
-        how = (self.options.batch_rows, self.options.decimals, self._decoders)
+        how = (self.options.rows_at_once(self._workers), self.options.decimals, self._decoders)
         return Reading(client, job.division, job.shares, *how, dropped)
 
     def _delivery(self, job: Job, share: Share) -> Delivery:

@@ -45,7 +45,11 @@ class Options:
     full_refresh: frozenset[str] = frozenset()
     accept_fewer: bool = False
     batch_rows: int = 10_000
-    held_rows: int = 100_000
+    held_rows: int = 50_000
+
+    def rows_at_once(self, divisions: int) -> int:
+        """About how many rows one table is to hold when so many divisions are read at once: they share the memory."""
+        return min(self.batch_rows, max(self.held_rows // max(divisions, 1), 1))
 
     def layout(self, entity: Entity, feed: Feed | None = None) -> Layout:
         """The table that an entity has when it is read through ``feed``, by default the one chosen or preferred."""

@@ -19,6 +19,7 @@ from pages import FIRST_DIVISION, LEDGER
 
 from exact_source import tables
 from exact_source.catalogue import entity
+from exact_source.pages import read_page
 from exact_source.tables import Layout
 
 LAYOUT = Layout(LEDGER, entity("transaction_lines").key)
@@ -29,8 +30,8 @@ BATCH = 20
 
 def to_arrow(body: bytes) -> pa.Table:
     """From the bytes of a page to its typed columns: the one place that knows our decoder."""
-    page = tables.read_page(LEDGER, body)
-    made = tables.to_table(LAYOUT, page.rows, FIRST_DIVISION)
+    page = read_page(LEDGER, body)
+    made = tables.to_table(LAYOUT, page.columns, FIRST_DIVISION)
     assert not made.rejected
     assert not page.rejected
     return made.table
