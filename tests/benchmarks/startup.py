@@ -1,8 +1,11 @@
 """What the command costs before it asks Exact anything: CPU seconds of the process, user and system, medians of runs.
 
 Measured from the start of ``exact-source run`` to the arrival of its first request at a server in this process, and
-over the whole of ``exact-source --help``. Run it with ``python tests/benchmarks/startup.py``; ends with 1 when a goal is
-missed.
+over the whole of ``exact-source --help``. Beside them what dlt alone costs: a pipeline into DuckDB up to the first row of
+a resource. Run it with ``python tests/benchmarks/startup.py``; ends with 1 when a goal is missed.
+
+Two cores under a load of 7 to 10, medians of 5, before and after (imports without garbage collection, the sandbox only
+when it is asked for, a catalogue that is built faster): to the first request 2.3 and 1.8; dlt alone 1.3.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +24,17 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 from command_line import Desk, serving  # noqa: E402
 
 RUNS = 5
+DLT_ALONE = """
+import os, time, dlt
+
+def rows():
+    print(time.process_time(), flush=True)
+    os._exit(0)
+    yield
+
+books = dlt.destinations.duckdb("alone.duckdb")
+dlt.pipeline("alone", destination=books, dataset_name="books", pipelines_dir="alone").run(dlt.resource(rows, name="r"))
+"""
 FIRST_REQUEST_GOAL = 1.0
 HELP_GOAL = 0.4
 
@@ -53,22 +67,29 @@ def of_help() -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def shown(what: str, figures: list[float], goal: float) -> bool:
+def of_dlt_alone(folder: str) -> float:
+    quiet = {**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    told = subprocess.run([sys.executable, "-c", DLT_ALONE], check=True, capture_output=True, cwd=folder, env=quiet)
+    return float(told.stdout)
+
+
+def shown(what: str, figures: list[float], goal: float | None) -> bool:
     figure = median(figures)
-    is_met = figure < goal
-    spread = f"{min(figures):.2f} to {max(figures):.2f}"
-    print(f"{what:<42}{figure:>8.2f} s   goal {goal:.1f} s   {'met' if is_met else 'MISSED'}   ({spread})")
+    is_met = goal is None or figure < goal
+    judged = "" if goal is None else f"goal {goal:.1f} s   {'met' if is_met else 'MISSED'}"
+    print(f"{what:<42}{figure:>8.2f} s   {judged:<20}({min(figures):.2f} to {max(figures):.2f})")
     return is_met
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         first, *later = to_first_request(Path(folder))
-    helped: Callable[[], float] = of_help
+        alone = [of_dlt_alone(folder) for _ in range(RUNS)]
     print(f"CPU seconds, medians of {RUNS}; the first run ever took {first:.2f}")
+    shown("dlt alone, to the first row", alone, None)
     met = [
         shown("exact-source run, to the first request", later, FIRST_REQUEST_GOAL),
-        shown("exact-source --help", [helped() for _ in range(RUNS)], HELP_GOAL),
+        shown("exact-source --help", [of_help() for _ in range(RUNS)], HELP_GOAL),
     ]
     return 0 if all(met) else 1
 
