@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from exact_source import cursors, odata, pages, tables
 from exact_source.catalogue import Entity, Feed, FeedKind, entity
+from exact_source.choice import Pairs
 from exact_source.client import Client
 from exact_source.columns import Decimals
 from exact_source.cursors import Bookmark, Plan, Window
@@ -35,7 +36,8 @@ DELETIONS = "deleted_records"
 class Options:
     """How to read. ``held_rows`` bounds memory, ``batch_rows`` is about what one yielded table holds.
 
-    ``accept_fewer``: believe a full reading that answers far fewer rows than are stored.
+    ``accept_fewer``: believe a full reading that answers far fewer rows than are stored. ``only``: names of entities by
+    division; nothing else is read, nor anything that these do not need today.
     """
 
     start: date | None = None
@@ -46,6 +48,10 @@ class Options:
     accept_fewer: bool = False
     batch_rows: int = 10_000
     held_rows: int = 50_000
+    only: Pairs | None = None
+
+    def includes(self, division: int, entity: Entity) -> bool:
+        return self.only is None or entity.name in self.only.get(division, ())
 
     def rows_at_once(self, divisions: int) -> int:
         """About how many rows one table is to hold when so many divisions are read at once: they share the memory."""
@@ -233,7 +239,8 @@ class Planner:
 
     def jobs(self, division: int, wanted: Iterable[Wanted]) -> list[Job]:
         """All jobs of a division in the order in which they are to be read; mixed streams are read once."""
-        shares = [self._share(entity, bookmarks.get(division), division) for entity, bookmarks in wanted]
+        chosen = [one for one in wanted if self._options.includes(division, one[0])]
+        shares = [self._share(entity, bookmarks.get(division), division) for entity, bookmarks in chosen]
         jobs: dict[str, Job] = {}
         for share in shares:
             if share.entity.name != DELETIONS:
@@ -314,6 +321,8 @@ class Planner:
             return False
         if self._options.accept_fewer and share.bookmark.suspect is not None:
             return True
+        if self._options.only is not None:
+            return False
         return cursors.is_comparison_due(share.bookmark, self._session.compare_every, self._today)
 
     def _feed(self, entity: Entity, stored: Bookmark | None) -> Feed:

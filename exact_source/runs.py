@@ -19,6 +19,7 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import books, packages
+from exact_source.choice import Only, asked_names, chosen_entities
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import StageReached
@@ -28,7 +29,7 @@ from exact_source.limits import Quota
 from exact_source.reconciliation import Reconciliation
 from exact_source.run_lock import only_run
 from exact_source.settings import private_folder
-from exact_source.source import Surroundings, chosen_entities, exact_online, extraction_of
+from exact_source.source import Surroundings, exact_online, extraction_of
 
 ROUND_SECONDS = 900.0
 DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances
@@ -52,7 +53,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one run is asked to do. None leaves the choice to the settings.
+    """What one run is asked to do. None leaves the choice to the settings. ``only`` stands instead of divisions and
+    entities, see ``exact_online``.
 
     ``round_rows``: rows and bookmarks are stored about every so many rows, and at least every quarter of an hour.
     """
@@ -68,6 +70,7 @@ class Order:
     target: Target = Target()
     round_rows: int = 500_000
     reconcile: bool = False
+    only: Only | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         accept_fewer=order.accept_fewer,
         feeds=order.feeds,
         windows=order.windows,
+        only=order.only,
         surroundings=around,
     )
     extraction = extraction_of(source)
@@ -193,7 +197,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
 
 
 def _check_reconcilable(order: Order) -> None:
-    names = {entity.name for entity in chosen_entities(order.entities)}
+    names = {entity.name for entity in chosen_entities(asked_names(order.entities, order.only))}
     if order.reconcile and books.LINES not in names:
         raise ConfigurationError(
             f"to reconcile, the run must read {books.LINES}; add it to the entities (--entity {books.LINES}), "
