@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 import dlt
+import duckdb
 import pyarrow as pa
 from dlt.common.configuration.container import Container
 from dlt.common.exceptions import PipelineException
@@ -24,6 +25,7 @@ from exact_source.tables import DELETED_AT
 
 AT_ONCE = 500  # keys in one question
 FETCHED = 50_000  # rows taken from the destination at a time
+LENT = "exact_source_lent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ class _Questions:
     def among(self, place: Place) -> tuple[str, list[Any]]:
         exists = f"{self.name(place.table)} WHERE {self.quoted(DELETED_AT)} IS NULL"
         return (exists, []) if place.division is None else (f"{exists} AND division = %s", [place.division])
+
+    def lend(self, given: pa.Table) -> bool:
+        """Lets questions name a table of ours as ``LENT``; False when the destination cannot read it where it is."""
+        if not isinstance(self.client.native_connection, duckdb.DuckDBPyConnection):
+            return False
+        self.client.native_connection.register(LENT, given)
+        return True
 
     def asked(self, question: str, values: Sequence[Any] = ()) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
         """Names of columns and some rows at a time; nothing when the table is not there yet."""
@@ -125,6 +134,19 @@ class Mirror:
             for some in _slices(list(zip(*(keys[name].to_pylist() for name in keys.column_names), strict=True))):
                 question = f"SELECT * FROM {which} AND ({' OR '.join([one] * len(some))})"  # noqa: S608
                 yield from ask.asked(question, [*given, *(value for key in some for value in key)])
+
+    def may_hold_any(self, table: str, keys: pa.Table) -> bool:
+        """Whether rows with any of these keys are stored, also those marked as deleted; True when nobody can tell.
+
+        A destination that cannot be lent the keys is only asked for any row at all.
+        """
+        with self._asking() as ask:
+            if ask is None:
+                return True
+            question = f"SELECT 1 FROM {ask.name(table)}"  # noqa: S608 - names are quoted
+            if ask.lend(keys):
+                question += f" SEMI JOIN {LENT} USING ({', '.join(map(ask.quoted, keys.column_names))})"
+            return any(rows for _, rows in ask.asked(f"{question} LIMIT 1"))
 
     @contextmanager
     def _asking(self) -> Iterator[_Questions | None]:
