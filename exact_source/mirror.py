@@ -94,20 +94,25 @@ class Mirror:
             found = ask.asked(f"SELECT {group}, COUNT(*) FROM {which} GROUP BY 1")  # noqa: S608 - names are quoted
             return {division: number for _, rows in found for division, number in rows if number}
 
-    def keys(self, place: Place, columns: Sequence[str], floor: date | None) -> pa.Table | None:
-        """The keys of rows that exist; with ``floor`` only of those modified since. None when that cannot be told."""
+    def missing(self, place: Place, met: pa.Table, floor: date | None) -> pa.Table | None:
+        """Keys of rows that exist and are not among ``met``; with ``floor`` only of rows modified since.
+
+        None when that cannot be told.
+        """
         with self._asking() as ask:
             if ask is None:
                 return None
             which, values = ask.among(place)
             if floor is not None:
                 which, values = f"{which} AND {ask.quoted('modified')} >= %s", [*values, floor]
-            chosen = ", ".join(map(ask.quoted, columns))
-            found = [
-                pa.table({name: list(column) for name, column in zip(columns, zip(*rows, strict=True), strict=True)})
-                for _, rows in ask.asked(f"SELECT {chosen} FROM {which}", values)  # noqa: S608
-            ]
-            return pa.concat_tables(found, promote_options="permissive") if found else None
+            columns = list(map(ask.quoted, met.column_names))
+            question = f"SELECT {', '.join(columns)} FROM {which}"  # noqa: S608 - names are quoted
+            is_lent = ask.lend(met)
+            if is_lent:
+                question = f"SELECT * FROM ({question}) ANTI JOIN {LENT} USING ({', '.join(columns)})"  # noqa: S608
+            found = [_columns(met, rows) for _, rows in ask.asked(question, values)]
+        stored = pa.concat_tables(found) if found else met.schema.empty_table()
+        return stored if is_lent else stored.join(met, keys=met.column_names, join_type="left anti")
 
     def named(self, place: Place, columns: tuple[str, str | None], values: Sequence[str]) -> dict[str, str]:
         """Keys of rows that exist and have one of ``values`` as key or as owner, with the value that named them."""
@@ -177,6 +182,11 @@ def _active_pipeline() -> dlt.Pipeline | None:
     context = Container()[PipelineContext]
     pipeline = context.pipeline() if context.is_active() else None
     return pipeline if isinstance(pipeline, dlt.Pipeline) and pipeline.destination else None
+
+
+def _columns(like: pa.Table, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(column, one.type) for column, one in zip(columns, like.schema, strict=True)], like.schema)
 
 
 def _slices(values: Sequence[Any]) -> Iterator[list[Any]]:

@@ -232,11 +232,11 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         pipeline.normalize()
         pipeline.load()
     extraction = extraction_of(source)
-    arrivals = note_arrivals(extraction)
+    arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
     while not extraction.is_over:
         extraction.begin_round(round_rows, ROUND_SECONDS)
         around.listener(StageReached("extract"))
-        pipeline.extract(source)
+        pipeline.extract(source, loader_file_format=form)
         around.listener(StageReached("normalize"))
         pipeline.normalize()
         around.listener(StageReached("load"))
