@@ -18,7 +18,7 @@ from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import books, packages
+from exact_source import books, loading, packages
 from exact_source.choice import Only, asked_names, chosen_entities
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
@@ -26,7 +26,9 @@ from exact_source.events import StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
+from exact_source.mirror import Mirror
 from exact_source.reconciliation import Reconciliation
+from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
 from exact_source.settings import private_folder
 from exact_source.source import Surroundings, exact_online, extraction_of
@@ -180,7 +182,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     reconciliation: Reconciliation | None = None
     extraction.stays_open = True
     # Two processes in one working folder would spoil each other's packages and state.
-    with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)):
+    with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)), loading.settings():
         try:
             pipeline = pipeline_of(order.connection, order.target)
             _load(pipeline, source, around, order.round_rows)
@@ -234,13 +236,15 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         pipeline.normalize()
         pipeline.load()
     extraction = extraction_of(source)
+    arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
     while not extraction.is_over:
         extraction.begin_round(round_rows, ROUND_SECONDS)
         around.listener(StageReached("extract"))
-        pipeline.extract(source)
+        pipeline.extract(source, loader_file_format=form)
         around.listener(StageReached("normalize"))
         pipeline.normalize()
         around.listener(StageReached("load"))
+        packages.append_to(pipeline, arrivals.take_new(Mirror()))
         pipeline.load(raise_on_failed_jobs=True)
 
 

@@ -18,7 +18,7 @@ ORDER = """
     errors events clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
     setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock client read_ahead reading jobs extraction mirror deletions contracts rejection_log resources source drift books
+    ledger run_lock client read_ahead reading jobs extraction mirror loading deletions contracts rejection_log resources source drift books
     packages runs run_history plan sandbox cli __main__
 """.split()
 KNOWLEDGE = "errors events catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors drift reconciliation".split()
