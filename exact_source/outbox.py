@@ -19,8 +19,8 @@ from exact_source import envelopes
 from exact_source.client import Client
 from exact_source.entries import IN_DOUBT, Entries, Entry, Refusal
 from exact_source.errors import Busy, ConfigurationError, ExactError, NotFound, Rejected, Undecided
-from exact_source.exchange import Reply
-from exact_source.lookups import Absent, Found, Open, Search, Verdict
+from exact_source.exchange import Reply, Request
+from exact_source.lookups import Absent, Found, Open, Search, Verdict, lookup_of
 from exact_source.run_lock import life_of
 from exact_source.writes import MADE, Made, Write, encoded, endpoint_of, filled_in
 
@@ -55,7 +55,7 @@ class Outbox:
         self.client = client
         self._keep_days = keep_days
         self._holder = ""
-        self._gate = threading.Lock()
+        self._gate = threading.Condition()
         self._busy: set[str] = set()
         self._life = ExitStack()
 
@@ -116,23 +116,24 @@ class Outbox:
     @contextmanager
     def _turn(self, key: str) -> Iterator[None]:
         """One thread of this process at a time works on a key."""
-        for _ in range(TURNS):
-            with self._gate:
-                is_free = key not in self._busy
-                self._busy.add(key)
-            if is_free:
-                break
-            self.client.wait(None, TURN_SECONDS, "another thread writes the same")
-        else:
-            raise _busy(key)
+        with self._gate:
+            self._gate.wait_for(lambda: key not in self._busy)
+            self._busy.add(key)
         try:
             yield
         finally:
             with self._gate:
                 self._busy.discard(key)
+                self._gate.notify_all()
+
+    def _learn_time(self, write: Write) -> None:
+        """A row without a reference is told from older ones by when it was made: Exact's clock has to be known."""
+        if write.method == "POST" and not self.client.knows_time and not lookup_of(write).is_own:
+            self.client.request(Request("GET", "current/Me", query={"$select": "UserID"}))  # costs no quota (§1)
 
     def _taken(self, write: Write) -> tuple[Entry, bool]:
         """The row of the write, in our hands unless it is done, and whether it may be sent at once."""
+        self._learn_time(write)
         for _ in range(TURNS):
             entry, is_ready = self.entries.take(write, self._alive(), self._now())
             if is_ready or entry.state == "done":
@@ -170,7 +171,7 @@ class Outbox:
             return life.has_ended(str(entry.holder), session)
 
     def _now(self) -> datetime:
-        return self.client.now()
+        return self.client.service_time()
 
     # -- sending and looking up -----------------------------------------------------------------------------------
 
