@@ -165,7 +165,10 @@ class Client:
         Raises Undecided when the outcome of a write is unknown, Rejected when Exact refused, otherwise as ``get``, and
         then nothing was written.
         """
-        url = self.absolute(request.link)
+        link = request.link
+        if "://" in link and not odata.is_of(link, self.base_url):
+            raise ConfigurationError(f"{link[:80]!r} is not on {self.base_url}; the token is sent nowhere else")
+        url = self.absolute(link)
         call = Call(request.target, urlsplit(url).path)
         attempt = Attempt(url, call, request.headers, request.method, request.body)
         with self._in_the_air():

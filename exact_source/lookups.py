@@ -78,7 +78,7 @@ class Search:
 
     @classmethod
     def of(cls, write: Write, sent_at: datetime) -> Search | None:
-        """``sent_at``: when the write was first sent, by Exact's clock. None when there is nothing by which the row could be found."""
+        """``sent_at``: when the write was first sent, by Exact's clock. None when nothing tells the row from others."""
         body, lookup = write.body or {}, lookup_of(write)
         endpoint = endpoint_of(lookup.path or write.path)
         if endpoint is None or "GET" not in endpoint.verbs or not all(map(endpoint.has, lookup.members)):

@@ -144,7 +144,7 @@ def test_what_nothing_tells_from_others_is_left_to_a_person(at: Shop) -> None:
     assert at.state("hours") == "unknown"
     assert len(at.exact.writes()) == 1
     with at.desk() as desk:
-        desk.outbox.resolve("hours", CUSTOMER)
+        desk.outbox.claims.resolve("hours", CUSTOMER, at.clock.now())
     assert at.submit(write).id == CUSTOMER
     assert len(at.exact.writes()) == 1
 

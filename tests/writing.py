@@ -78,7 +78,7 @@ class Shop:
 
     def submit(self, write: Write, **settings: object) -> Any:
         with self.desk(**settings) as opened:
-            return opened.outbox.submit(write)
+            return opened.submit(write)
 
     def state(self, key: str) -> str:
         with self.desk() as opened:
