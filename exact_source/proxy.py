@@ -54,9 +54,7 @@ def ask(desk: Desk, request: Request, wish: Wish) -> Told:
     link = page.next_link
     while wish.all_pages and link is not None:
         if link in seen or not odata.is_of(link, desk.client.base_url):
-            raise Unreadable(
-                f"the pages of {request.path} link in a circle, or to another host; not all rows were read"
-            )
+            raise Unreadable(f"the pages of {request.path} lead in a circle or elsewhere; not all rows were read")
         seen.add(link)
         more = envelopes.page_of(desk.request(replace(request, path=link, query={})).body)
         rows, link = rows + more.rows, more.next_link

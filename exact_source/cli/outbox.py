@@ -18,6 +18,7 @@ from exact_source.errors import ConfigurationError
 from exact_source.opening import Surroundings, desk, kept
 from exact_source.settings import load_settings
 
+COLUMNS = ("key", "state", "method", "path", "division", "id", "sends", "size", "age", "error")
 TOKEN_STORE = click.option("--token-store", metavar="URL", help="SQLAlchemy URL of the token store.")
 
 
@@ -30,8 +31,8 @@ TOKEN_STORE = click.option("--token-store", metavar="URL", help="SQLAlchemy URL 
 def command(ctx: click.Context, state: str | None, connection: str, token_store: str | None, as_json: bool) -> None:
     """List the writes to Exact, and decide what became of those in doubt.
 
-    A write is recorded before it is sent. It ends as done, with the id Exact gave, as refused, with Exact's words, or as
-    unknown, when its answer was lost and Exact's rows do not tell: a person looks, then resolves or retries it.
+    A write is recorded before it is sent. It ends as done, with the id Exact gave, as refused, with Exact's words, or
+    as unknown, when its answer was lost and Exact's rows do not tell: a person looks, then resolves or retries it.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -41,8 +42,7 @@ def command(ctx: click.Context, state: str | None, connection: str, token_store:
         if as_json:
             printing.print_json([_described(entries, entry, now) for entry in found])
             return
-        columns = ("key", "state", "method", "path", "division", "id", "sends", "size", "age", "error")
-        printing.print_table(columns, (_row(_described(entries, entry, now)) for entry in found))
+        printing.print_table(COLUMNS, (_row(_described(entries, entry, now)) for entry in found))
         counts = ", ".join(f"{count:,} {name}" for name, count in states_of(found).items() if count)
         printing.note(counts or "no writes")
 
@@ -161,6 +161,4 @@ def _refusal(entries: Entries, entry: Entry) -> Refusal | None:
 def _row(told: dict[str, Any]) -> Sequence[object]:
     age = printing.span(timedelta(seconds=told["age_seconds"]))
     shown = {**told, "division": str(told["division"]), "age": age}
-    return [
-        shown[name] for name in ("key", "state", "method", "path", "division", "id", "sends", "size", "age", "error")
-    ]
+    return [shown[name] for name in COLUMNS]

@@ -23,9 +23,7 @@ from exact_source.tokens import TokenStore
 LONG_WAIT = 5.0  # seconds from which on a wait is told
 
 
-@click.command(
-    "request", epilog="Example: exact-source request GET crm/Accounts -q '$select=ID,Name' --division 124132"
-)
+@click.command("request", epilog="Example: exact-source request GET crm/Accounts -q '$select=ID,Name' --all")
 @click.argument("method", type=click.Choice(["GET", "POST", "PUT", "DELETE"], case_sensitive=False))
 @click.argument("path")
 @click.option("-q", "--query", "queries", multiple=True, metavar="K=V", help="A query option, not encoded; repeatable.")
@@ -34,9 +32,7 @@ LONG_WAIT = 5.0  # seconds from which on a wait is told
 @click.option("--all", "all_pages", is_flag=True, help="Follow the server's links to the last page.")
 @click.option("--dates", is_flag=True, help="Write /Date(ms)/ as ISO dates and moments in UTC.")
 @click.option("--raw", is_flag=True, help="Print the body as Exact wrote it.")
-@click.option(
-    "--representation", is_flag=True, help="Ask a POST to answer with values (Prefer: return=representation)."
-)
+@click.option("--representation", is_flag=True, help="Ask a POST to answer with values.")
 @click.option("--key", metavar="KEY", help="Send a write through the outbox: once per key.")
 @click.option("--dry-run", is_flag=True, help="Print the request and send nothing.")
 @options.connection
@@ -69,17 +65,14 @@ def command(method: str, path: str, connection: str, as_json: bool, **given: Any
         if given["key"]:
             _print_written(opened, request, given["key"])
         elif given["raw"] or request.accept != JSON:
-            click.get_binary_stream("stdout").write(proxy.raw(opened, request).body)
+            sys.stdout.buffer.write(proxy.raw(opened, request).body)
         else:
             _print(proxy.ask(opened, request, Wish(given["all_pages"], given["dates"])), opened, as_json=as_json)
 
 
 def _division(connection: str, places: dict[str, object], path: str, asked: int | None) -> int | None:
     """The division to fill in, where the path wants one."""
-    if (
-        not Request("GET", path, 0).link.startswith("/api/v1/0/")
-        and "/api/v1/beta/0/" not in Request("GET", path, 0).link
-    ):
+    if not Request("GET", path).wants_division:
         return asked
     settings = load_settings(connection, **places)
     with closing(TokenStore.from_settings(settings)) as store:
@@ -99,7 +92,7 @@ def _body(data: str | None) -> bytes | None:
     if data is None:
         return None
     if data == "-":
-        raw = click.get_binary_stream("stdin").read()
+        raw: bytes = sys.stdin.buffer.read()
     elif data.lstrip().startswith(("{", "[")):
         raw = data.encode()
     else:
