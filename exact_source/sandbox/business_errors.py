@@ -89,10 +89,9 @@ class Complaints:
         self.add(kind, *names)
         return Refusal(500, "\r\n".join(self.texts))
 
-    def refuse_plain(self, kind: Kind, name: str, text: str) -> Refusal:
-        """A complaint whose last part is a value, not a name."""
-        texts = _TEXTS.get(self.language, _TEXTS["en"])
-        self.texts.append(texts[kind].format(label(name, self.language), text))
+    def refuse_amount(self, kind: Kind, amount: str) -> Refusal:
+        """A complaint about a value, not a name."""
+        self.texts.append(_TEXTS.get(self.language, _TEXTS["en"])[kind].format(amount))
         return Refusal(500, "\r\n".join(self.texts))
 
 

@@ -88,6 +88,10 @@ class Desk:
         found = [Stored(row) for row in self.books.records.lines(self.division, path, header)]
         return sorted(found, key=lambda row: row["LineNumber"] or 0)
 
+    def mentioning(self, path: str, key: str) -> list[Row]:
+        """The records that hold this key in some member."""
+        return [Stored(row) for row in self.books.records.mentioning(self.division, path, key)]
+
     def with_code(self, path: str, code: str) -> Row | None:
         wanted = code.strip().lower()
         return next((row for row in self.rows(path) if str(row["Code"] or "").strip().lower() == wanted), None)

@@ -79,7 +79,12 @@ def _collect(payload: Payload, end: Endpoint, name: str, value: object) -> None:
     if not isinstance(value, list):
         raise Refusal(400, NOT_AN_OBJECT)
     known = next((inner for inner in nested(end) if inner.collection == name), None)
-    payload.lines[name] = [_object(line, known.lines, is_new=True) if known else Payload({}) for line in value]
+    payload.lines[name] = [_object(line, known.lines, is_new=True) if known else _bare(line) for line in value]
+
+
+def _bare(line: object) -> Payload:
+    """A line of a collection that nobody described: a key, as an object or by itself."""
+    return Payload(dict(line) if isinstance(line, Mapping) else {"ID": line})
 
 
 def read_value(member: Field, value: object) -> Any:
