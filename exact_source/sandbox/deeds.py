@@ -9,6 +9,7 @@ from exact_source.sandbox import attachments, entries, locks
 from exact_source.sandbox.company.money import cents
 from exact_source.sandbox.desk import Desk, Row
 from exact_source.sandbox.payloads import Payload
+from exact_source.sandbox.postings import settle
 from exact_source.sandbox.references import ACCOUNTS
 
 INVOICES, INVOICE_LINES = "salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceLines"
@@ -62,7 +63,7 @@ def process(desk: Desk, path: str, key: str) -> None:
         return
     done = {"Status": entries.PROCESSED, "StatusDescription": entries.status_names(entries.PROCESSED)}
     desk.update(path, key, done)
-    entries.settle(desk, entries.BOOKS[path], key)
+    settle(desk, entries.BOOKS[path], key)
 
 
 def process_invoice(desk: Desk, invoice: Row) -> str:
@@ -87,7 +88,7 @@ def process_invoice(desk: Desk, invoice: Row) -> str:
         INVOICES, invoice["InvoiceID"], {**done, **paper, "InvoiceNumber": number, "InvoiceDate": entry["EntryDate"]}
     )
     items = {line["LineNumber"]: line["Item"] for line in lines if line["Item"]}
-    entries.settle(desk, entries.SALES, entry["EntryID"], items)
+    settle(desk, entries.SALES, entry["EntryID"], items)
     return str(document["ID"])
 
 

@@ -176,6 +176,13 @@ def _sales_invoice(desk: Desk, row: Row, _header: Row) -> None:
     due_date(desk, row, "InvoiceDate")
 
 
+def _sales_invoice_line(desk: Desk, row: Row, _header: Row) -> None:
+    """The ledger account of the item, and the day of the invoice."""
+    if not row.get("GLAccount"):
+        row["GLAccount"] = (desk.row(ITEMS, row.get("Item")) or {}).get("GLRevenue")
+    row.setdefault("DeliveryDate", desk.today())
+
+
 def _sales_order(desk: Desk, row: Row, _header: Row) -> None:
     _party(desk, row, "OrderedBy", ("InvoiceTo", "DeliverTo"))
     row.setdefault("OrderDate", desk.today())
@@ -225,6 +232,7 @@ def _purchase_invoice(desk: Desk, row: Row, _header: Row) -> None:
 
 def _document(desk: Desk, row: Row, _header: Row) -> None:
     row.setdefault("DocumentDate", desk.today())
+    row["DocumentViewUrl"] = f"/docs/DocViewContent.aspx?ID={row['ID']}&_Division_={desk.division}"
 
 
 def _hours(desk: Desk, row: Row, _header: Row) -> None:
@@ -255,6 +263,7 @@ _DEFAULTS: dict[str, Callable[[Desk, Row, Row], None]] = {
     CONTACTS: _contact,
     ITEMS: _item,
     "salesinvoice/SalesInvoices": _sales_invoice,
+    "salesinvoice/SalesInvoiceLines": _sales_invoice_line,
     "salesorder/SalesOrders": _sales_order,
     "salesorder/SalesOrderLines": _sales_order_line,
     "salesorder/GoodsDeliveryLines": _delivery_line,

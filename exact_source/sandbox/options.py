@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class Options:
     """Durations are seconds unless named otherwise. ``page_sizes`` overrides paths (``salesinvoice/SalesInvoices``).
 
-    ``body_limit`` is in bytes, 0: none. ``language`` is the user's, and that of business errors, such as ``nl-NL``; empty: ``en-GB``.
+    ``body_limit`` is in bytes, 0: none. ``language`` is the user's, and that of business errors, such as ``nl-NL``;
+    empty: ``en-GB``.
     """
 
     access_lifetime: int = 600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -233,9 +234,23 @@ class Reading:
             )
         if not self._rights.has_right(end, visit.target.division):
             return replace(place, visible=lambda _row: False)
-        added = self._drift.added(end)
-        adjust = (lambda row: row.update(added)) if added else None
+        adjust = self._adjustment(end, visit.request.host)
         return replace(place, adjust=adjust, visible=self._drift.visible(end, visit.target.division))
+
+    def _adjustment(self, end: Endpoint, host: str) -> Callable[[Body], None] | None:
+        """What is not stored: members that were added lately, and the host in the links to files (§11)."""
+        added = self._drift.added(end)
+        links = [name for name in ("Url", "DocumentViewUrl") if end.has(name) and "ocuments" in end.path]
+        if not added and not links:
+            return None
+
+        def adjust(row: Body) -> None:
+            row.update(added)
+            for name in links:
+                if str(row.get(name) or "").startswith("/"):
+                    row[name] = f"{host}{row[name]}&Stamp={self._options.stamp}"
+
+        return adjust
 
     def _is_visible(self, session: Session, row: Body) -> bool:
         code = row["Code"]

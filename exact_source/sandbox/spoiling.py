@@ -59,6 +59,9 @@ def spoiled(scheduled: Scheduled, request: Request, reply: Reply) -> Reply:
         return replace(reply, delay=reply.delay + scheduled.details.seconds)
     if scheduled.fault is Fault.LOST_ANSWER:
         return replace(reply, breakage="reset")
+    if scheduled.fault is Fault.FAILED_ANSWER:
+        kept = tuple(header for header in reply.headers if header[0].startswith("X-RateLimit"))
+        return replace(reply, status=500, body=b"", headers=kept)
     if scheduled.fault is Fault.TRUNCATED:
         return replace(reply, breakage="truncated")
     if scheduled.fault is Fault.CORRUPT:

@@ -17,6 +17,7 @@ from exact_source.sandbox.families import Family, family, short, sources
 from exact_source.sandbox.messages import Refusal, Reply
 from exact_source.sandbox.options import Options
 from exact_source.sandbox.payloads import Payload, read_payload
+from exact_source.sandbox.postings import settle
 from exact_source.sandbox.reading import NOT_FOUND, Reading, Visit
 from exact_source.sandbox.references import copied, reference
 from exact_source.sandbox.targets import read_key
@@ -328,4 +329,4 @@ def follow(desk: Desk, path: str, row: Row, header: Row) -> None:
             desk.update(place, key, changes)
     if book:
         desk.close()
-        entries.settle(desk, book, key)
+        settle(desk, book, key)
