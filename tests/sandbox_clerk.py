@@ -40,8 +40,8 @@ class Clerk:
 
     def make(self, path: str, body: Row) -> str:
         """The key of a new record."""
-        d = self.post(path, body)
-        return str(d[next(name for name in ("EntryID", "InvoiceID", "OrderID", "QuotationID", "ID") if name in d)])
+        uri = str(self.post(path, body)["__metadata"]["uri"])
+        return uri.rpartition("(guid'")[2].removesuffix("')")
 
     def put(self, path: str, key: str, body: Row) -> None:
         answer = self.send("PUT", f"{path}(guid'{key}')", body)
