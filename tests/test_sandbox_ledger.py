@@ -114,6 +114,15 @@ def test_a_processed_entry_is_locked(clerk: Clerk) -> None:
     assert clerk.refused("POST", ENTRY_LINES, added) == refusal
 
 
+def test_the_control_door_processes_an_entry() -> None:
+    with at_work("socket") as clerk:
+        key = clerk.purchase(clerk.supplier())
+        order = {"division": D, "entity": ENTRIES, "key": key}
+        assert clerk.visitor.http.post("/_sandbox/process", json=order).status_code == 200
+        assert clerk.row(ENTRIES, key)["Status"] == 50
+        assert clerk.visitor.http.post("/_sandbox/process", json=order).status_code == 400
+
+
 def test_a_sales_entry_claims_from_the_customer(clerk: Clerk) -> None:
     customer = clerk.customer()
     line = {"GLAccount": clerk.ledger_account("revenue"), "AmountFC": 200, "VATCode": "2"}
@@ -165,6 +174,13 @@ def test_a_journal_of_another_kind_is_refused(clerk: Clerk) -> None:
     lines = [{"GLAccount": clerk.ledger_account("costs"), "AmountFC": 1}]
     body = {"Journal": "70", "Supplier": clerk.supplier(), "PurchaseEntryLines": lines}
     assert clerk.refused("POST", ENTRIES, body) == (500, "Invalid: Journal")
+
+
+def test_another_currency_than_the_euro_is_refused(clerk: Clerk) -> None:
+    lines = [{"GLAccount": clerk.ledger_account("costs"), "AmountFC": 1}]
+    body = {"Journal": "60", "Supplier": clerk.supplier(), "Currency": "USD", "PurchaseEntryLines": lines}
+    assert clerk.refused("POST", ENTRIES, body) == (500, "Invalid: Currency")
+    assert clerk.refused("POST", ENTRIES, body | {"Currency": "XXX"}) == (500, "Invalid reference: Currency")
 
 
 def test_a_day_outside_the_known_periods_is_refused(clerk: Clerk) -> None:
@@ -230,6 +246,18 @@ def test_a_receipt_that_names_an_invoice_pays_it(clerk: Clerk) -> None:
     assert sorted(terms(clerk, "cashflow/Receivables", customer)) == [(20.5, 50), (40, 50)]
     assert_right(clerk)
     assert clerk.refused("DELETE", f"{BANK}(guid'{paid}')")[0] == 500
+
+
+def test_a_line_added_to_a_statement_pays_and_moves_its_closing_balance(clerk: Clerk) -> None:
+    supplier = clerk.supplier()
+    number = clerk.row(ENTRIES, clerk.purchase(supplier))["EntryNumber"]
+    key = statement(clerk, {"GLAccount": clerk.ledger_account("costs"), "AmountFC": -1})
+    line = {"GLAccount": clerk.ledger_account("payable"), "Account": supplier, "OurRef": number, "AmountFC": -121}
+    clerk.make("financialtransaction/BankEntryLines", {"EntryID": key, **line})
+    row = clerk.row(BANK, key)
+    assert cents(row["ClosingBalanceFC"]) == cents(row["OpeningBalanceFC"]) - 12_200
+    assert terms(clerk, "cashflow/Payments", supplier) == [(121, 50)]
+    assert_right(clerk)
 
 
 def test_an_entry_that_was_paid_keeps_its_amount(clerk: Clerk) -> None:
@@ -356,7 +384,7 @@ class Writer:
         return self.clerk.send(self.dice.choice(["DELETE", "PUT"]), f"{path}(guid'{key}')", {"YourRef": "R"})
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_books_balance_after_two_hundred_random_writes(clerk: Clerk, seed: int) -> None:
     writer = Writer(clerk, seed)
     for _ in range(200):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -98,6 +99,32 @@ def test_the_lines_of_an_open_invoice_may_change_and_its_amounts_follow(inside: 
     assert [line["LineNumber"] for line in inside.lines("salesinvoice/SalesInvoiceLines", "InvoiceID", key)] == [1, 2]
 
 
+def test_a_line_stays_with_its_header(inside: Clerk) -> None:
+    customer = inside.customer()
+    first, second = inside.invoice(customer), inside.invoice(customer)
+    [line, _] = inside.lines("salesinvoice/SalesInvoiceLines", "InvoiceID", first)
+    inside.put("salesinvoice/SalesInvoiceLines", line["ID"], {"InvoiceID": second})
+    assert inside.row("salesinvoice/SalesInvoiceLines", line["ID"])["InvoiceID"] == first
+
+
+def test_a_reference_that_is_emptied_loses_its_name(inside: Clerk) -> None:
+    document = inside.make("documents/Documents", {"Subject": "Brief", "Type": 55, "Account": inside.customer()})
+    assert inside.row("documents/Documents", document)["AccountName"] == "Klant B.V."
+    inside.put("documents/Documents", document, {"Account": None})
+    row = inside.row("documents/Documents", document)
+    assert (row["Account"], row["AccountName"], row["AccountCode"]) == (None, None, None)
+
+
+def test_many_at_once_each_get_a_record_of_their_own() -> None:
+    with at_work("socket") as clerk:
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(lambda number: clerk.make("crm/Accounts", {"Name": f"Klant {number}"}), range(40)))
+        codes = {
+            row["Code"] for row in clerk.rows("crm/Accounts?$select=Code&$filter=startswith(Name,'Klant ') eq true")
+        }
+        assert (len(keys), len(codes)) == (40, 40)
+
+
 def test_an_invoice_that_is_deleted_takes_its_lines_along(inside: Clerk) -> None:
     key = inside.invoice(inside.customer())
     [line, _] = inside.lines("salesinvoice/SalesInvoiceLines", "InvoiceID", key)
@@ -115,6 +142,36 @@ def test_a_sales_order_is_made_changed_completed_and_then_locked(inside: Clerk) 
     assert inside.row("salesorder/SalesOrders", key)["Status"] == 21
     refusal = (500, "Cannot change: Sales order - Status: Complete")
     assert inside.refused("PUT", f"salesorder/SalesOrders(guid'{key}')", {"Description": "Laat"}) == refusal
+
+
+def test_a_sales_order_is_delivered_and_invoiced(inside: Clerk) -> None:
+    body = {"OrderedBy": inside.customer(), "SalesOrderLines": [{"Item": inside.item(), "Quantity": 4, "NetPrice": 8}]}
+    key = inside.make("salesorder/SalesOrders", body)
+    [line] = inside.lines("salesorder/SalesOrderLines", "OrderID", key)
+
+    def delivered(quantity: float) -> tuple[int, int]:
+        lines = [{"SalesOrderLineID": line["ID"], "QuantityDelivered": quantity}]
+        body = {"DeliveryDate": "2026-03-02", "GoodsDeliveryLines": lines}
+        delivery = inside.row("salesorder/GoodsDeliveries", inside.make("salesorder/GoodsDeliveries", body))
+        assert delivery["DeliveryAccountName"] == "Klant B.V."
+        order = inside.row("salesorder/SalesOrders", key)
+        return order["DeliveryStatus"], order["Status"]
+
+    assert delivered(1) == (20, 12)
+    assert delivered(3) == (21, 12)
+    inside.post("salesinvoice/InvoiceSalesOrders", {"SalesOrderIDs": [{"ID": key}]})
+    order = inside.row("salesorder/SalesOrders", key)
+    assert (order["InvoiceStatus"], order["Status"]) == (21, 21)
+    [invoice] = inside.rows(f"salesinvoice/SalesInvoices?$filter=OrderNumber eq {order['OrderNumber']}&$select=*")
+    assert (invoice["AmountFCExclVat"], invoice["OrderedByName"], invoice["Status"]) == (32, "Klant B.V.", 20)
+    assert inside.refused("POST", "salesinvoice/InvoiceSalesOrders", {"SalesOrderIDs": [{"ID": key}]})[0] == 500
+
+
+def test_a_vat_code_in_use_cannot_be_deleted(inside: Clerk) -> None:
+    key = inside.make("vat/VATCodes", {"Code": "9", "Description": "Nieuw tarief"})
+    inside.make("crm/Accounts", {"Name": "Klant", "SalesVATCode": "9"})
+    refusal = (500, "Cannot delete: VAT code - Used in: Accounts")
+    assert inside.refused("DELETE", f"vat/VATCodes(guid'{key}')") == refusal
 
 
 def test_a_quotation_is_made_accepted_and_then_locked(inside: Clerk) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
+from exact_source.catalogue import endpoint
 from exact_source.sandbox import attachments, entries, locks
+from exact_source.sandbox.bodies import Key
+from exact_source.sandbox.changes import create
 from exact_source.sandbox.company.money import cents
 from exact_source.sandbox.desk import Desk, Row
 from exact_source.sandbox.payloads import Payload
 from exact_source.sandbox.postings import settle
-from exact_source.sandbox.references import ACCOUNTS
+from exact_source.sandbox.references import ACCOUNTS, JOURNALS
 
 INVOICES, INVOICE_LINES = "salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceLines"
 ORDERS, ORDER_LINES = "salesorder/SalesOrders", "salesorder/SalesOrderLines"
 QUOTATIONS, PAYMENTS = "crm/Quotations", "cashflow/Payments"
 _SALES_PAPER = 10
-_OPEN, _COMPLETE = 12, 21
+_COMPLETE, _SALES_JOURNAL = 21, 20
 _UNPAID, _IN_PROCESS = 20, 40
 _CREDITS = frozenset({8021, 8024})
 
@@ -27,8 +30,9 @@ def carry_out(desk: Desk, path: str, payload: Payload) -> Row:
     return deed(desk, payload) if deed else {}
 
 
-def _named(desk: Desk, path: str, payload: Payload, member: str) -> Row:
-    """The record that the deed is about."""
+def _named(desk: Desk, place: tuple[str, str], payload: Payload) -> Row:
+    """The record that the deed is about: its family and the member that names it."""
+    path, member = place
     row = desk.row(path, payload.values.get(member))
     if row is None:
         raise desk.complaints.refuse("reference", member)
@@ -39,7 +43,7 @@ def _named(desk: Desk, path: str, payload: Payload, member: str) -> Row:
 
 
 def _print_invoice(desk: Desk, payload: Payload) -> Row:
-    invoice = _named(desk, INVOICES, payload, "InvoiceID")
+    invoice = _named(desk, (INVOICES, "InvoiceID"), payload)
     locks.check_open(desk, INVOICES, invoice)
     if payload.values.get("InvoiceDate"):
         invoice["InvoiceDate"] = payload.values["InvoiceDate"]
@@ -52,7 +56,7 @@ def _print_invoice(desk: Desk, payload: Payload) -> Row:
     return told
 
 
-def process(desk: Desk, path: str, key: str) -> None:
+def process(desk: Desk, path: str, key: Key) -> None:
     """What a bookkeeper does with an open invoice or entry. KeyError for what cannot be processed."""
     row = desk.row(path, key)
     if row is None or (path != INVOICES and path not in entries.BOOKS):
@@ -63,7 +67,7 @@ def process(desk: Desk, path: str, key: str) -> None:
         return
     done = {"Status": entries.PROCESSED, "StatusDescription": entries.status_names(entries.PROCESSED)}
     desk.update(path, key, done)
-    settle(desk, entries.BOOKS[path], key)
+    settle(desk, entries.BOOKS[path], str(key))
 
 
 def process_invoice(desk: Desk, invoice: Row) -> str:
@@ -71,7 +75,7 @@ def process_invoice(desk: Desk, invoice: Row) -> str:
     lines = desk.lines(INVOICE_LINES, invoice["InvoiceID"])
     entry = _sales_entry(invoice)
     rows = [_sales_entry_line(line) for line in lines]
-    entries.begin(desk, entries.SALES, entry, rows)
+    entries.begin(desk, entries.SALES, entries.NewEntry(entry, rows))
     desk.complaints.tell()
     number = entry["EntryNumber"]
     kind = entries.SALES.kinds[1 if invoice["Type"] in _CREDITS else 0]
@@ -88,7 +92,7 @@ def process_invoice(desk: Desk, invoice: Row) -> str:
         INVOICES, invoice["InvoiceID"], {**done, **paper, "InvoiceNumber": number, "InvoiceDate": entry["EntryDate"]}
     )
     items = {line["LineNumber"]: line["Item"] for line in lines if line["Item"]}
-    settle(desk, entries.SALES, entry["EntryID"], items)
+    settle(desk, entries.SALES, entry["EntryID"], items=items)
     return str(document["ID"])
 
 
@@ -151,8 +155,38 @@ def _file_invoice(desk: Desk, invoice: Row, entry: Row) -> Row:
 # orders, quotations, payments
 
 
+def _invoice_orders(desk: Desk, payload: Payload) -> Row:
+    """An open invoice for each order, of what is not yet invoiced."""
+    journal = payload.values.get("JournalCode") or next(
+        (row["Code"] for row in desk.rows(JOURNALS) if row["Type"] == _SALES_JOURNAL), None
+    )
+    for line in payload.lines.get("SalesOrderIDs", []):
+        order = _named(desk, (ORDERS, "ID"), line)
+        locks.check_open(desk, ORDERS, {**order, "Status": order["InvoiceStatus"]})
+        _invoice_order(desk, order, journal)
+    return {}
+
+
+def _invoice_order(desk: Desk, order: Row, journal: str | None) -> None:
+    rows = desk.lines(ORDER_LINES, order["OrderID"])
+    header = "OrderedBy InvoiceTo DeliverTo OrderNumber YourRef Description PaymentCondition OrderDate".split()
+    members = "Item Quantity UnitPrice NetPrice Discount VATCode Description CostCenter CostUnit Notes Project".split()
+    lines = [Payload({name: row[name] for name in members}) for row in rows]
+    values = {name: order[name] for name in header} | {"Journal": journal}
+    _, invoice = create(desk, endpoint(INVOICES), Payload(values, {"SalesInvoiceLines": lines}))
+    for row, line in zip(rows, desk.lines(INVOICE_LINES, invoice["InvoiceID"]), strict=True):
+        origin = {"SalesOrder": order["OrderID"], "SalesOrderNumber": order["OrderNumber"]}
+        origin |= {"SalesOrderLine": row["ID"], "SalesOrderLineNumber": row["LineNumber"]}
+        desk.update(INVOICE_LINES, line["ID"], origin)
+        desk.update(ORDER_LINES, row["ID"], {"InvoiceStatus": _COMPLETE, "QuantityInvoiced": row["Quantity"]})
+    done = {"InvoiceStatus": _COMPLETE, "InvoiceStatusDescription": "Complete"}
+    if order["DeliveryStatus"] == _COMPLETE:
+        done |= {"Status": _COMPLETE, "StatusDescription": "Complete"}
+    desk.update(ORDERS, order["OrderID"], done)
+
+
 def _complete_order(desk: Desk, payload: Payload) -> Row:
-    order = _named(desk, ORDERS, payload, "OrderID")
+    order = _named(desk, (ORDERS, "OrderID"), payload)
     locks.check_open(desk, ORDERS, order)
     changes: Row = {"Status": _COMPLETE, "StatusDescription": "Complete"}
     for name in ("DeliveryStatus", "InvoiceStatus"):
@@ -165,13 +199,13 @@ def _complete_order(desk: Desk, payload: Payload) -> Row:
 
 
 def _print_order(desk: Desk, payload: Payload) -> Row:
-    _named(desk, ORDERS, payload, "OrderId")
+    _named(desk, (ORDERS, "OrderId"), payload)
     return {"Division": desk.division, "DocumentCreationSuccess": "Document created"}
 
 
 def _quotation(status: int, name: str) -> Callable[[Desk, Payload], Row]:
     def carried(desk: Desk, payload: Payload) -> Row:
-        quotation = _named(desk, QUOTATIONS, payload, "QuotationID")
+        quotation = _named(desk, (QUOTATIONS, "QuotationID"), payload)
         closed = desk.today() if status in (5, 50) else None
         changes = {"Status": status, "StatusDescription": name, "CloseDate": closed}
         desk.update(QUOTATIONS, quotation["QuotationID"], changes)
@@ -181,7 +215,7 @@ def _quotation(status: int, name: str) -> Callable[[Desk, Payload], Row]:
 
 
 def _print_quotation(desk: Desk, payload: Payload) -> Row:
-    _named(desk, QUOTATIONS, payload, "QuotationID")
+    _named(desk, (QUOTATIONS, "QuotationID"), payload)
     return {"Division": desk.division, "DocumentCreationSuccess": "Document created"}
 
 
@@ -207,6 +241,7 @@ def _is_guid(text: str) -> bool:
 
 _DEEDS: dict[str, Callable[[Desk, Payload], Row]] = {
     "salesinvoice/PrintedSalesInvoices": _print_invoice,
+    "salesinvoice/InvoiceSalesOrders": _invoice_orders,
     "salesorder/CompleteSalesOrder": _complete_order,
     "salesorder/PrintedSalesOrders": _print_order,
     "crm/AcceptQuotation": _quotation(50, "Accepted"),

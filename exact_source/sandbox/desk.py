@@ -28,6 +28,20 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A record in the making: what it will be, what was sent of it, what it was before, and its header if it is a line.
+
+    ``row`` is filled in on the way.
+    """
+
+    path: str
+    row: Row
+    sent: Row
+    old: Row
+    header: Row
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """Everything that is written to, and who writes."""
 
@@ -94,7 +108,8 @@ class Desk:
 
     def with_code(self, path: str, code: str) -> Row | None:
         wanted = code.strip().lower()
-        return next((row for row in self.rows(path) if str(row["Code"] or "").strip().lower() == wanted), None)
+        rows = self.mentioning(path, wanted) if wanted.isdecimal() else self.rows(path)
+        return next((row for row in rows if str(row["Code"] or "").strip().lower() == wanted), None)
 
     def referred(self, reference: Reference, value: str) -> Row | None:
         """The record that a member with this value refers to."""
