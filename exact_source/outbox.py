@@ -65,7 +65,7 @@ class Outbox:
         self.claims = Claims(entries)
         self._keep_days = keep_days
         self._gate = threading.Condition()
-        self._busy: set[str] = set()
+        self._busy: set[int] = set()
 
     def __enter__(self) -> Outbox:
         self.entries.forget(self._now(), self._keep_days)
@@ -86,7 +86,7 @@ class Outbox:
         """
         if not _refers(write):
             write.request()  # what cannot be asked for is told before anything is recorded
-        with self._turn(write.name):
+        with self._turn(write.division):
             known = self.entries.find(write.name)
             if known is not None and known.state == "done" and known.digest == write.digest:
                 return _known(known)
@@ -94,7 +94,7 @@ class Outbox:
 
     def resume(self, key: str, *, is_absent: bool = False) -> Written:
         """Goes on with a recorded write. ``is_absent``: a person has looked, and it is not in Exact."""
-        with self._turn(key):
+        with self._turn(self.entries.get(key).division):
             entry = self.entries.get(key)
             if is_absent and entry.state == "unknown" and self.claims.is_free(entry, self._now()):
                 self.entries.settle(entry, Ending("recorded"), self._now())
@@ -109,16 +109,16 @@ class Outbox:
     # -- whose turn it is -----------------------------------------------------------------------------------------
 
     @contextmanager
-    def _turn(self, key: str) -> Iterator[None]:
-        """One thread of this process at a time works on a key."""
+    def _turn(self, division: int) -> Iterator[None]:
+        """One write of a division at a time: a row that another one has just made is not taken for a lost one."""
         with self._gate:
-            self._gate.wait_for(lambda: key not in self._busy)
-            self._busy.add(key)
+            self._gate.wait_for(lambda: division not in self._busy)
+            self._busy.add(division)
         try:
             yield
         finally:
             with self._gate:
-                self._busy.discard(key)
+                self._busy.discard(division)
                 self._gate.notify_all()
 
     def _learn_time(self, write: Write) -> None:
