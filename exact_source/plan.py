@@ -20,8 +20,9 @@ from exact_source.choice import chosen_entities
 from exact_source.client import Client
 from exact_source.errors import ConfigurationError, Rejected, Unreadable
 from exact_source.ledger import Ledger, StoreBook, Terms
+from exact_source.opening import Surroundings
+from exact_source.sessions import open_session
 from exact_source.settings import Settings, load_settings
-from exact_source.source import Surroundings, open_session
 from exact_source.store import Store
 from exact_source.tokens import TokenStore
 

@@ -27,11 +27,12 @@ from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
 from exact_source.mirror import Mirror
+from exact_source.opening import Surroundings
 from exact_source.reconciliation import Reconciliation
 from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
 from exact_source.settings import private_folder
-from exact_source.source import Surroundings, exact_online, extraction_of
+from exact_source.source import exact_online, extraction_of
 
 ROUND_SECONDS = 900.0
 DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances

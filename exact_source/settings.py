@@ -49,7 +49,7 @@ class Settings:
     endpoint is left alone (Exact locks it after 10). max_workers: divisions read at the same time.
     timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
-    schema_contract: of dlt, by entity, ``*`` for the others.
+    schema_contract: of dlt, by entity, ``*`` for the others. outbox_days: how long bodies of ended writes are kept.
     """
 
     connection: str
@@ -72,6 +72,7 @@ class Settings:
     deletes: Deletes
     compare_every: int
     schema_contract: Mapping[str, str]
+    outbox_days: int
 
     @property
     def connect_command(self) -> str:
@@ -99,6 +100,7 @@ PARSERS: dict[str, Parser] = {
     "deletes": values.deletes,
     "compare_every": values.whole(0, 3_660),
     "schema_contract": values.contracts,
+    "outbox_days": values.whole(1, 399),
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -112,6 +114,7 @@ DEFAULTS: dict[str, Any] = {
     "deletes": "hard",
     "compare_every": 7,
     "schema_contract": {},
+    "outbox_days": 30,
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})

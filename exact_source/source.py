@@ -1,4 +1,4 @@
-"""The dlt source: ``exact_online()`` and the opening of a connection it needs when it is read.
+"""The dlt source: ``exact_online()``. The connection is opened when the source is read.
 
 Calling ``exact_online()`` touches neither network nor secrets; both wait for the first row that somebody asks for.
 """
@@ -6,63 +6,23 @@ Calling ``exact_online()`` touches neither network nor secrets; both wait for th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dlt
-import httpx
 from dlt.extract import DltSource
 
-from exact_source import catalogue, ledger, resources
-from exact_source.auth import Authorizer
+from exact_source import resources
 from exact_source.catalogue import Entity, FeedKind
-from exact_source.choice import Only, Pairs, asked_names, chosen_entities, named, pairs_of
-from exact_source.client import Client
-from exact_source.clock import Clock, SystemClock
+from exact_source.choice import Only, asked_names, chosen_entities, named, pairs_of
 from exact_source.columns import Decimals
-from exact_source.connections import Connection
 from exact_source.cursors import Window
-from exact_source.errors import (
-    ConfigurationError,
-    DayQuotaSpent,
-    EndpointBlocked,
-    ExactError,
-    Forbidden,
-    UnknownName,
-    Unreadable,
-)
-from exact_source.events import Listener, ignore
+from exact_source.errors import ConfigurationError
 from exact_source.extraction import Extraction
-from exact_source.jobs import Options, Session
-from exact_source.ledger import Ledger, StoreBook, Terms
+from exact_source.jobs import Options
 from exact_source.mirror import Mirror
-from exact_source.odata import path_and_query
-from exact_source.rejections import RejectedRow
-from exact_source.rows import Row, read_rows
-from exact_source.run_lock import RunLock
-from exact_source.settings import Settings, load_settings
-from exact_source.store import Store
-from exact_source.tokens import TokenStore
-
-DIVISIONS = catalogue.endpoint("system/Divisions")
-ME = catalogue.endpoint("current/Me")
-INACTIVE = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a source runs in, beyond its settings: time, the way out, who listens, and a limit on calls.
-
-    ``overrides`` are settings given by hand, such as ``base_url`` or ``token_store``.
-    """
-
-    clock: Clock = field(default_factory=SystemClock)
-    transport: httpx.BaseTransport | None = None
-    listener: Listener = ignore
-    max_calls: int | None = None
-    overrides: Mapping[str, object] = field(default_factory=dict)
+from exact_source.opening import Surroundings as Surroundings
+from exact_source.sessions import open_session
 
 
 def exact_online(
@@ -160,153 +120,3 @@ def check(chosen: Iterable[Entity], options: Options) -> None:
             raise ConfigurationError(f"{entity.name} has no feed {kind!r}; it has {', '.join(kinds)}")
         if entity.name in options.windows and "single" not in kinds:
             raise ConfigurationError(f"{entity.name} has no feed `single`, which date windows need")
-
-
-def open_session(
-    connection: str, around: Surroundings, divisions: Sequence[int] | None, only: Pairs | None = None
-) -> Session:
-    """Opens the connection and asks which divisions there are: one call, or one per 60 divisions.
-
-    With ``only`` they are not asked for, unless the list itself is wanted or one was not there when consent was given.
-    No other run reads these divisions of this connection until the session's client is closed; Busy when one does.
-    """
-    settings = load_settings(connection, divisions=tuple(only) if only else divisions, **around.overrides)
-    contracts = _contracts(settings.schema_contract)
-    with ExitStack() as stack:
-        store = TokenStore.from_settings(settings)
-        stack.callback(store.close)
-        tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
-        tokens.access_token()
-        known = store.read(connection)
-        shared = Store(settings.token_store, ledger.metadata, swift=True)
-        stack.callback(shared.close)
-        client = Client(
-            settings.base_url,
-            tokens,
-            around.clock,
-            transport=around.transport,
-            listener=around.listener,
-            max_calls=around.max_calls,
-            ledger=Ledger(StoreBook(shared), _terms(settings, known)),
-            timeout=settings.timeout,
-        )
-        stack.callback(client.close)
-        lock = stack.enter_context(RunLock(shared, connection, around.clock.now()))
-        door = Door(client, lock, _known_divisions(known))
-        session = replace(_session(settings, door, only), contracts=contracts)
-        client.owns(stack.pop_all())
-        return session
-
-
-def _terms(settings: Settings, known: Connection | None) -> Terms:
-    identity = known.identity if known else None
-    return Terms(
-        app=ledger.app_name(settings.base_url, settings.client_id),
-        user=(identity.user_id if identity else None) or settings.connection,
-        daily_reserve=settings.daily_reserve,
-        breaker_limit=settings.breaker_limit,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """A client of one connection, the lock on what it reads, and the divisions seen when consent was given."""
-
-    client: Client
-    lock: RunLock
-    known: Sequence[int]
-
-
-def _session(settings: Settings, door: Door, only: Pairs | None) -> Session:
-    wanted = settings.divisions or ()
-    door.lock.take(wanted or door.known)
-    client = door.client
-    if only and set(only) <= set(door.known) and not any("divisions" in names for names in only.values()):
-        home, listing, rejected = wanted[0], list[Row](), list[RejectedRow]()
-        codes, absent = wanted, dict[int, ExactError]()
-    else:
-        home, listing, rejected = _listing(client, [*door.known, *wanted] if only else [*wanted, *door.known])
-        codes, absent = _divisions(listing, wanted)
-    door.lock.take(codes)
-    overlap = timedelta(seconds=settings.modified_overlap)
-    return Session(
-        client,
-        codes,
-        home,
-        listing,
-        client.calls,
-        absent=absent,
-        overlap=overlap,
-        max_workers=settings.max_workers,
-        deletes=settings.deletes,
-        compare_every=settings.compare_every,
-        rejected=tuple(rejected),
-    )
-
-
-def _contracts(given: Mapping[str, str]) -> dict[str, str]:
-    return {name if name == "*" else named(name).name: mode for name, mode in given.items()}
-
-
-def _known_divisions(connection: Connection | None) -> list[int]:
-    """The divisions seen when consent was given, the user's current one first."""
-    identity = connection.identity if connection else None
-    if identity is None:
-        return []
-    current = [identity.current_division] if identity.current_division else []
-    return current + [division.code for division in identity.divisions]
-
-
-def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row], list[RejectedRow]]:
-    """The division list, asked through the first division that lets us: a list needs a division in its URL (§10)."""
-    refusal: ExactError | None = None
-    for code in dict.fromkeys(candidates or [_current_division(client)]):
-        try:
-            return code, *_all_divisions(client, code)
-        except (Forbidden, DayQuotaSpent, EndpointBlocked) as error:
-            refusal = error
-    raise refusal or UnknownName("no division is known to ask Exact through; set divisions")
-
-
-def _current_division(client: Client) -> int:
-    """A door to the division list when none is known; never a choice of what to read (§10)."""
-    link = path_and_query(ME.path, division=0, select=[ME.key[0], "CurrentDivision"])
-    page, _ = client.get(link, lambda body: read_rows(ME, body), division=None)
-    if not page.everything or page.everything[0].CurrentDivision is None:
-        raise Unreadable("Exact did not say which division the user works in; set divisions")
-    return int(page.everything[0].CurrentDivision)
-
-
-def _all_divisions(client: Client, code: int) -> tuple[list[Row], list[RejectedRow]]:
-    """Every division with a code, and those of them whose row has a value that does not fit."""
-    select = [member.name for member in DIVISIONS.fields]
-    link: str | None = path_and_query(DIVISIONS.path, division=code, select=select)
-    rows: list[Row] = []
-    rejected: list[RejectedRow] = []
-    while link:
-        page, _ = client.get(link, lambda body: read_rows(DIVISIONS, body), division=code)
-        rows += [row for row in page.everything if row.Code is not None]
-        rejected += page.rejected
-        link = page.next_link
-    return rows, rejected
-
-
-def _divisions(listing: list[Row], wanted: Sequence[int]) -> tuple[tuple[int, ...], dict[int, ExactError]]:
-    """The codes to read, and those asked for that the consent does not hold."""
-    known = {row.Code: row for row in listing}
-    if not wanted:
-        return tuple(code for code, row in known.items() if _is_readable(row)), {}
-    absent: dict[int, ExactError] = {
-        code: UnknownName(
-            f"division {code} is not in this consent; it holds {', '.join(str(one) for one in sorted(known))}. "
-            "Leave it out, or connect again and choose it"
-        )
-        for code in wanted
-        if code not in known
-    }
-    return tuple(dict.fromkeys(wanted)), absent
-
-
-def _is_readable(row: Row) -> bool:
-    """Not an inactive or blocked division: asking those again and again counts as abuse (§12.22)."""
-    return row.Status != INACTIVE and not row.BlockingStatus

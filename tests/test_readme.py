@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from exact_source.cli import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -52,8 +54,7 @@ def test_the_quick_start_is_the_two_commands_of_the_makefile() -> None:
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
-    commands = {"connect", "divisions", "entities", "plan", "run", "status", "sandbox"}
-    assert set(re.findall(r"exact-source (\w+)", README)) <= commands
+    assert set(re.findall(r"exact-source (\w+)", README)) <= set(COMMANDS)
 
 
 def test_ci_runs_what_the_readme_says() -> None:

@@ -37,6 +37,7 @@ class Field:
     """One member of an endpoint.
 
     ``instant`` tells the two meanings of ``Edm.DateTime`` apart: a moment (Amsterdam wall clock) or a calendar date.
+    ``mandatory`` is about creating; a member that is neither ``creatable`` nor ``updatable`` is read-only.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Field:
 class Endpoint:
     """One path of the service. ``fields`` are in the order in which the service writes them; collections apart.
 
+    ``mandatory_collections`` have to be sent with a POST (§9.1).
     Compared by identity: ``endpoint()`` gives one object per path.
     """
 
@@ -62,6 +64,7 @@ class Endpoint:
     select_required: bool
     fields: tuple[Field, ...]
     collections: tuple[str, ...]
+    mandatory_collections: tuple[str, ...]
     filterable: tuple[str, ...] | None
     type_name: str | None
     has_webhook: bool
@@ -119,6 +122,7 @@ def _endpoint(path: str, entry: Mapping[str, Any]) -> Endpoint:
         select_required=entry.get("select_required", False),
         fields=tuple(member for member in members if member.edm != "Collection"),
         collections=tuple(member.name for member in members if member.edm == "Collection"),
+        mandatory_collections=tuple(m.name for m in members if m.edm == "Collection" and m.mandatory),
         filterable=tuple(filterable.split()) if filterable else None,
         type_name=entry.get("type_name"),
         has_webhook=entry.get("webhook", False),
@@ -149,3 +153,8 @@ def paths() -> tuple[str, ...]:
 def readable_paths() -> tuple[str, ...]:
     """Every path that answers GET without a mandatory parameter."""
     return tuple(path for path, entry in _entries().items() if "G" in entry["methods"] and entry["kind"] != "function")
+
+
+def writable_paths() -> tuple[str, ...]:
+    """Every path that answers POST, PUT or DELETE."""
+    return tuple(path for path, entry in _entries().items() if set(entry["methods"]) & set("PUD"))

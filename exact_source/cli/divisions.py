@@ -8,7 +8,8 @@ import click
 
 from exact_source.cli import options, printing
 from exact_source.jobs import Session
-from exact_source.source import Surroundings, open_session
+from exact_source.opening import Surroundings
+from exact_source.sessions import open_session
 
 STATUSES = {0: "inactive", 1: "active", 2: "archived"}
 

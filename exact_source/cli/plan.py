@@ -8,8 +8,8 @@ import click
 
 from exact_source import plan as planning
 from exact_source.cli import options, printing
+from exact_source.opening import Surroundings
 from exact_source.plan import Cost, Plan
-from exact_source.source import Surroundings
 
 BACKFILL = {True: "everything", False: "changes"}
 

@@ -24,9 +24,9 @@ from exact_source.clock import SystemClock
 from exact_source.cursors import Window
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.events import Listener, Waiting
+from exact_source.opening import Surroundings
 from exact_source.runs import Order, Report, Target
 from exact_source.settings import load_settings
-from exact_source.source import Surroundings
 
 KINDS = ("sync", "bulk", "single")
 SCALES = ("small", "medium", "large")

@@ -31,6 +31,7 @@ class Fault(StrEnum):
     DAY_SPENT = "day_spent"
     RESET = "reset"
     LOST_ANSWER = "lost_answer"
+    FAILED_ANSWER = "failed_answer"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
     LATENCY = "latency"
@@ -89,6 +90,7 @@ KINDS: dict[Fault, Kind] = {
     Fault.DAY_SPENT: Kind("answer", "429 of the day; `headers=no` and `body=json` change it", ("headers", "body")),
     Fault.RESET: Kind("answer", "connection reset, the request was not handled"),
     Fault.LOST_ANSWER: Kind("delivery", "connection reset after the request took effect"),
+    Fault.FAILED_ANSWER: Kind("delivery", "500 with an empty body after the request took effect"),
     Fault.TRUNCATED: Kind("delivery", "the body ends before its length"),
     Fault.CORRUPT: Kind("delivery", "half a body with the right length"),
     Fault.LATENCY: Kind("page", "the answer takes `seconds`", ("seconds",)),
@@ -183,6 +185,8 @@ DETAILS = frozenset(field.name for field in fields(Details))
 class Scheduled:
     """A fault for requests whose path contains ``path``: ``times`` of them, after letting ``skip`` pass.
 
+    ``method`` narrows it to one verb.
+
     With ``every`` it strikes each n-th one for ever; never before ``since`` nor from ``until`` on.
     """
 
@@ -194,6 +198,7 @@ class Scheduled:
     since: datetime | None = None
     until: datetime | None = None
     details: Details = Details()
+    method: str = ""
 
     def __post_init__(self) -> None:
         for name, least in (("times", 1), ("skip", 0), ("every", 0)):
@@ -209,7 +214,9 @@ class Scheduled:
         """One request has one answer: faults that replace or break it wait for each other."""
         return self.effect in ("answer", "delivery")
 
-    def concerns(self, path: str, now: datetime) -> bool:
+    def concerns(self, path: str, now: datetime, method: str) -> bool:
+        if self.method and self.method.upper() != method:
+            return False
         if self.effect == "page" and self.fault is not Fault.LATENCY and not path.startswith("/api/v1/"):
             return False
         return self.path.lower() in path.lower() and (self.since is None or now >= self.since)
