@@ -64,6 +64,13 @@ def test_a_purchase_entry_is_in_the_ledger_with_its_vat_and_owes_the_supplier(cl
     assert_right(clerk)
 
 
+def test_a_vat_amount_that_was_sent_counts_only_with_its_code(clerk: Clerk) -> None:
+    line = {"GLAccount": clerk.ledger_account("costs"), "AmountFC": 100, "VATAmountFC": 20.99}
+    body = {"Journal": "60", "Supplier": clerk.supplier(), "PurchaseEntryLines": [{**line, "VATCode": "42"}]}
+    assert amounts(clerk, clerk.make(ENTRIES, body)) == [-120.99, 100, 20.99]
+    assert amounts(clerk, clerk.make(ENTRIES, {**body, "PurchaseEntryLines": [line]})) == [-100, 100]
+
+
 def test_the_ledger_follows_an_open_entry_that_changes(clerk: Clerk) -> None:
     supplier = clerk.supplier()
     key = clerk.purchase(supplier, 100)
