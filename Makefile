@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test coverage lint format bench fuzz audit clean
+.PHONY: demo test coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,12 +30,24 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Every figure of the README with its goal. ONLY=race (or large, latency, limit, profile) measures a part, ROUNDS=1 is quick.
 bench: .venv/installed
-	$(BIN)/python tests/benchmarks/throughput.py
+	$(BIN)/python tests/benchmarks/bench.py $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+# The same, and the figures go into the README.
+bench-readme: .venv/installed
+	$(BIN)/python tests/benchmarks/bench.py --readme
+
+# A short race; fails when a ratio is half as good as in tests/benchmarks/expected.json, which `bench-record` writes.
+bench-guard: .venv/installed
+	$(BIN)/python tests/benchmarks/bench.py --guard
+
+bench-record: .venv/installed
+	$(BIN)/python tests/benchmarks/bench.py --record
 
 # Fifty times as many cases as in `make test`; takes its time.
 fuzz: .venv/installed
-	FUZZ_TIMES=50 $(BIN)/python -m pytest tests/test_fuzz.py --timeout=0
+	FUZZ_TIMES=50 $(BIN)/python -m pytest tests/test_fuzz.py tests/test_pages.py --timeout=0
 
 # Needs the public database of vulnerabilities, so it is no part of .ci; a package it cannot look up fails it.
 audit:

@@ -106,11 +106,9 @@ class Upkeep:
         """Keys that are stored and were not met."""
         names = _own_columns(delivery)
         kinds = pa.schema([tables.schema(delivery.layout).field(name).with_nullable(True) for name in names])
-        stored = self._mirror.keys(self._place(delivery), names, delivery.floor)
-        if stored is None:
-            return kinds.empty_table()
-        met = [one.cast(kinds) for one in current.met] or [kinds.empty_table()]
-        return stored.cast(kinds).join(pa.concat_tables(met), keys=names, join_type="left anti")
+        met = pa.concat_tables([one.cast(kinds) for one in current.met] or [kinds.empty_table()])
+        missing = self._mirror.missing(self._place(delivery), met, delivery.floor)
+        return kinds.empty_table() if missing is None else missing
 
     def _is_believed(self, delivery: Delivery, current: _Pass, missing: pa.Table) -> bool:
         """False when a full reading answered nothing, or far fewer rows than are stored (§12.2)."""
@@ -181,7 +179,7 @@ def _keys(delivery: Delivery) -> Iterator[pa.Table]:
         if found is not None:
             yield found.select(_own_columns(delivery))
     if delivery.rejected:
-        yield tables.keys_of(delivery.layout, [one.row for one in delivery.rejected])
+        yield tables.keys_of_rows(delivery.layout, [one.row for one in delivery.rejected])
 
 
 def _unclear(entity: Entity, delivery: Delivery) -> str:

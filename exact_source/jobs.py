@@ -13,16 +13,18 @@ from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
-from exact_source import cursors, odata
+from exact_source import cursors, odata, pages, tables
 from exact_source.catalogue import Entity, Feed, FeedKind, entity
+from exact_source.choice import Pairs
 from exact_source.client import Client
 from exact_source.columns import Decimals
 from exact_source.cursors import Bookmark, Plan, Window
 from exact_source.errors import ExactError, Paused
-from exact_source.reading import PLACEABLE, Share
+from exact_source.reading import PLACEABLE, Portion, Share
 from exact_source.rejections import RejectedRow
+from exact_source.rows import Row, RowPage
 from exact_source.setting_values import Deletes
-from exact_source.tables import Layout, Row
+from exact_source.tables import Layout
 
 Status: TypeAlias = Literal["succeeded", "suspect", "paused", "failed"]
 Bookmarks: TypeAlias = Mapping[int, Bookmark]
@@ -34,7 +36,8 @@ DELETIONS = "deleted_records"
 class Options:
     """How to read. ``held_rows`` bounds memory, ``batch_rows`` is about what one yielded table holds.
 
-    ``accept_fewer``: believe a full reading that answers far fewer rows than are stored.
+    ``accept_fewer``: believe a full reading that answers far fewer rows than are stored. ``only``: names of entities by
+    division; nothing else is read, nor anything that these do not need today.
     """
 
     start: date | None = None
@@ -44,7 +47,15 @@ class Options:
     full_refresh: frozenset[str] = frozenset()
     accept_fewer: bool = False
     batch_rows: int = 10_000
-    held_rows: int = 100_000
+    held_rows: int = 50_000
+    only: Pairs | None = None
+
+    def includes(self, division: int, entity: Entity) -> bool:
+        return self.only is None or entity.name in self.only.get(division, ())
+
+    def rows_at_once(self, divisions: int) -> int:
+        """About how many rows one table is to hold when so many divisions are read at once: they share the memory."""
+        return min(self.batch_rows, max(self.held_rows // max(divisions, 1), 1))
 
     def layout(self, entity: Entity, feed: Feed | None = None) -> Layout:
         """The table that an entity has when it is read through ``feed``, by default the one chosen or preferred."""
@@ -127,6 +138,15 @@ class Delivery:
     floor: date | None = None
     rejected: tuple[RejectedRow, ...] = ()
 
+    def holding(self, portion: Portion) -> Delivery:
+        """With the table of a portion, None without rows that fit, every row of it that does not, and its bookmark."""
+        told = replace(self, bookmark=portion.bookmark, rejected=tuple(portion.rejected))
+        if portion.columns is None or not portion.rows:
+            return told
+        made = tables.to_table(self.layout, portion.columns, self.division)
+        table = made.table if made.table.num_rows else None
+        return replace(told, table=table, rejected=(*portion.rejected, *made.rejected))
+
     @property
     def rows(self) -> int:
         return int(self.table.num_rows) if self.table is not None else 0
@@ -153,8 +173,7 @@ class Job:
     is_told: bool = True
     compared: list[Share] = field(default_factory=list)
     is_global: bool = False
-    known: list[Row] | None = None
-    unfit: tuple[RejectedRow, ...] = ()
+    known: Portion | None = None
     calls: int = 0
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     rejected: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -220,7 +239,8 @@ class Planner:
 
     def jobs(self, division: int, wanted: Iterable[Wanted]) -> list[Job]:
         """All jobs of a division in the order in which they are to be read; mixed streams are read once."""
-        shares = [self._share(entity, bookmarks.get(division), division) for entity, bookmarks in wanted]
+        chosen = [one for one in wanted if self._options.includes(division, one[0])]
+        shares = [self._share(entity, bookmarks.get(division), division) for entity, bookmarks in chosen]
         jobs: dict[str, Job] = {}
         for share in shares:
             if share.entity.name != DELETIONS:
@@ -243,9 +263,14 @@ class Planner:
             {entity.name: None},
             is_global=True,
             calls=self._session.calls if is_listing else 0,
-            known=self._session.fitting if is_listing else None,
-            unfit=self._session.rejected if is_listing else (),
+            known=self._listed(share) if is_listing else None,
         )
+
+    def _listed(self, share: Share) -> Portion:
+        """The division list, which was read row by row."""
+        listing = RowPage(self._session.fitting, None, list(self._session.rejected), self._session.listing)
+        page = pages.page_of(share.plan.feed.endpoint, listing, self._options.decimals)
+        return Portion(share, page.columns, share.bookmark, page.rejected)
 
     def restart(self, share: Share) -> None:
         """The share reads everything again; what is stored stays until that has been done."""
@@ -296,6 +321,8 @@ class Planner:
             return False
         if self._options.accept_fewer and share.bookmark.suspect is not None:
             return True
+        if self._options.only is not None:
+            return False
         return cursors.is_comparison_due(share.bookmark, self._session.compare_every, self._today)
 
     def _feed(self, entity: Entity, stored: Bookmark | None) -> Feed:

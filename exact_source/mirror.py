@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 import dlt
+import duckdb
 import pyarrow as pa
 from dlt.common.configuration.container import Container
 from dlt.common.exceptions import PipelineException
@@ -24,6 +25,7 @@ from exact_source.tables import DELETED_AT
 
 AT_ONCE = 500  # keys in one question
 FETCHED = 50_000  # rows taken from the destination at a time
+LENT = "exact_source_lent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ class _Questions:
     def among(self, place: Place) -> tuple[str, list[Any]]:
         exists = f"{self.name(place.table)} WHERE {self.quoted(DELETED_AT)} IS NULL"
         return (exists, []) if place.division is None else (f"{exists} AND division = %s", [place.division])
+
+    def lend(self, given: pa.Table) -> bool:
+        """Lets questions name a table of ours as ``LENT``; False when the destination cannot read it where it is."""
+        if not isinstance(self.client.native_connection, duckdb.DuckDBPyConnection):
+            return False
+        self.client.native_connection.register(LENT, given)
+        return True
 
     def asked(self, question: str, values: Sequence[Any] = ()) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
         """Names of columns and some rows at a time; nothing when the table is not there yet."""
@@ -85,20 +94,25 @@ class Mirror:
             found = ask.asked(f"SELECT {group}, COUNT(*) FROM {which} GROUP BY 1")  # noqa: S608 - names are quoted
             return {division: number for _, rows in found for division, number in rows if number}
 
-    def keys(self, place: Place, columns: Sequence[str], floor: date | None) -> pa.Table | None:
-        """The keys of rows that exist; with ``floor`` only of those modified since. None when that cannot be told."""
+    def missing(self, place: Place, met: pa.Table, floor: date | None) -> pa.Table | None:
+        """Keys of rows that exist and are not among ``met``; with ``floor`` only of rows modified since.
+
+        None when that cannot be told.
+        """
         with self._asking() as ask:
             if ask is None:
                 return None
             which, values = ask.among(place)
             if floor is not None:
                 which, values = f"{which} AND {ask.quoted('modified')} >= %s", [*values, floor]
-            chosen = ", ".join(map(ask.quoted, columns))
-            found = [
-                pa.table({name: list(column) for name, column in zip(columns, zip(*rows, strict=True), strict=True)})
-                for _, rows in ask.asked(f"SELECT {chosen} FROM {which}", values)  # noqa: S608
-            ]
-            return pa.concat_tables(found, promote_options="permissive") if found else None
+            columns = list(map(ask.quoted, met.column_names))
+            question = f"SELECT {', '.join(columns)} FROM {which}"  # noqa: S608 - names are quoted
+            is_lent = ask.lend(met)
+            if is_lent:
+                question = f"SELECT * FROM ({question}) ANTI JOIN {LENT} USING ({', '.join(columns)})"  # noqa: S608
+            found = [_columns(met, rows) for _, rows in ask.asked(question, values)]
+        stored = pa.concat_tables(found) if found else met.schema.empty_table()
+        return stored if is_lent else stored.join(met, keys=met.column_names, join_type="left anti")
 
     def named(self, place: Place, columns: tuple[str, str | None], values: Sequence[str]) -> dict[str, str]:
         """Keys of rows that exist and have one of ``values`` as key or as owner, with the value that named them."""
@@ -125,6 +139,19 @@ class Mirror:
             for some in _slices(list(zip(*(keys[name].to_pylist() for name in keys.column_names), strict=True))):
                 question = f"SELECT * FROM {which} AND ({' OR '.join([one] * len(some))})"  # noqa: S608
                 yield from ask.asked(question, [*given, *(value for key in some for value in key)])
+
+    def may_hold_any(self, table: str, keys: pa.Table) -> bool:
+        """Whether rows with any of these keys are stored, also those marked as deleted; True when nobody can tell.
+
+        A destination that cannot be lent the keys is only asked for any row at all.
+        """
+        with self._asking() as ask:
+            if ask is None:
+                return True
+            question = f"SELECT 1 FROM {ask.name(table)}"  # noqa: S608 - names are quoted
+            if ask.lend(keys):
+                question += f" SEMI JOIN {LENT} USING ({', '.join(map(ask.quoted, keys.column_names))})"
+            return any(rows for _, rows in ask.asked(f"{question} LIMIT 1"))
 
     @contextmanager
     def _asking(self) -> Iterator[_Questions | None]:
@@ -155,6 +182,11 @@ def _active_pipeline() -> dlt.Pipeline | None:
     context = Container()[PipelineContext]
     pipeline = context.pipeline() if context.is_active() else None
     return pipeline if isinstance(pipeline, dlt.Pipeline) and pipeline.destination else None
+
+
+def _columns(like: pa.Table, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(column, one.type) for column, one in zip(columns, like.schema, strict=True)], like.schema)
 
 
 def _slices(values: Sequence[Any]) -> Iterator[list[Any]]:

@@ -5,13 +5,17 @@ Knows the folders and the state of dlt's pipelines; when packages are made and l
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import dlt
 from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.storages import LoadStorage, NormalizeStorage
+from dlt.common.storages import LoadStorage, NormalizeStorage, PackageStorage
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
 SCHEMAS = "schemas"
@@ -20,6 +24,9 @@ MADE, NORMALIZED, LOADED = (
     f"load/{name}"
     for name in (LoadStorage.NEW_PACKAGES_FOLDER, LoadStorage.NORMALIZED_FOLDER, LoadStorage.LOADED_FOLDER)
 )
+# The schema of a package that appends, as it was before: with it the package merges.
+MERGING = "merging_schema.json"
+MERGE_HINTS = ("dedup_sort", "hard_delete")
 
 
 def mend(folder: Path) -> None:
@@ -36,9 +43,70 @@ def mend(folder: Path) -> None:
     for name in (EXTRACTED, MADE, NORMALIZED, LOADED):
         if (folder / name).parent.is_dir():
             (folder / name).mkdir(exist_ok=True)
-    for package in (folder / EXTRACTED).glob("*"):
-        if any((folder / done / package.name).is_dir() for done in (NORMALIZED, LOADED)):
-            shutil.rmtree(package)
+    for left in _left_over(folder):
+        shutil.rmtree(left)
+    for package in (folder / NORMALIZED).glob("*"):
+        if (package / MERGING).exists():
+            _start_over(package)
+
+
+def _left_over(folder: Path) -> list[Path]:
+    """Packages that were extracted and are normalised already, and what an extraction left when it was killed."""
+    extracted, done = folder / EXTRACTED, (folder / NORMALIZED, folder / LOADED)
+    normalized = [one for one in extracted.glob("*") if any((place / one.name).is_dir() for place in done)]
+    return normalized + [one for one in extracted.parent.glob("*") if re.fullmatch("[0-9a-f]{16}", one.name)]
+
+
+def append_to(pipeline: dlt.Pipeline, tables: Iterable[str]) -> None:
+    """Lets the next load append to these tables, whose rows it knows to be new, instead of merging.
+
+    Only the package says so; the schema of the pipeline stays as it is. Appending twice would double the rows: a load
+    that was broken off goes on only after ``mend``, as a merge from its start.
+    """
+    assert pipeline.default_schema_name is not None
+    naming = pipeline.default_schema.naming
+    names = {naming.normalize_table_identifier(name) for name in tables}
+    for load_id in pipeline.list_normalized_load_packages() if names else ():
+        package = Path(pipeline.working_dir, NORMALIZED, load_id)
+        kept = (package / PackageStorage.SCHEMA_FILE_NAME).read_text("utf-8")
+        schema = json.loads(kept)
+        for name in names & schema["tables"].keys():
+            _become_append(schema["tables"][name])
+        _write(package / MERGING, kept)
+        _write(package / PackageStorage.SCHEMA_FILE_NAME, json.dumps(schema))
+
+
+def _become_append(table: dict[str, Any]) -> None:
+    table["write_disposition"] = "append"
+    for column in table["columns"].values():
+        for hint in MERGE_HINTS:
+            column.pop(hint, None)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    beside = path.with_suffix(".part")
+    beside.write_text(text, "utf-8")
+    beside.replace(path)
+
+
+def _start_over(package: Path) -> None:
+    """Puts a package whose load was broken off back to where its load began, and makes it merge.
+
+    Its rows that were appended are replaced by themselves. May be broken off as well: the kept schema goes last.
+    """
+    new = package / PackageStorage.NEW_JOBS_FOLDER
+    for name in (PackageStorage.STARTED_JOBS_FOLDER, PackageStorage.COMPLETED_JOBS_FOLDER, new.name):
+        for job in (package / name).glob("*"):
+            if job.suffix == ".sql":  # a merge that dlt will make anew
+                job.unlink()
+            elif not job.name.startswith("_dlt_"):
+                (package / PackageStorage.PENDING_TRANSITIONS_FOLDER / job.name).unlink(missing_ok=True)
+                job.replace(new / job.name)
+    updates = package / PackageStorage.SCHEMA_UPDATES_FILE_NAME
+    if not updates.exists():
+        _write(updates, "{}")  # tells dlt to prepare the tables, those between as well
+    (package / MERGING).replace(package / PackageStorage.SCHEMA_FILE_NAME)
 
 
 def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:

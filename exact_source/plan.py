@@ -16,11 +16,12 @@ from typing import Any, Literal
 from exact_source import cursors, ledger, odata, refusals, run_history
 from exact_source.budgets import Budget
 from exact_source.catalogue import Entity
+from exact_source.choice import chosen_entities
 from exact_source.client import Client
 from exact_source.errors import ConfigurationError, Rejected, Unreadable
 from exact_source.ledger import Ledger, StoreBook, Terms
 from exact_source.settings import Settings, load_settings
-from exact_source.source import Surroundings, chosen_entities, open_session
+from exact_source.source import Surroundings, open_session
 from exact_source.store import Store
 from exact_source.tokens import TokenStore
 

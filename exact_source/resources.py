@@ -20,6 +20,7 @@ from exact_source.deletions import Upkeep
 from exact_source.errors import SchemaFrozen
 from exact_source.extraction import Extraction, Finished
 from exact_source.jobs import Delivery, Options, RoundOver, Session
+from exact_source.loading import Arrivals
 from exact_source.mirror import Mirror
 from exact_source.rejection_log import RejectionLog
 from exact_source.tables import DELETED_AT
@@ -48,6 +49,8 @@ def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[A
     marks: dict[str, Any] = state.setdefault("bookmarks", {})
     extraction.want(entity, {int(code): Bookmark.from_state(kept) for code, kept in marks.items()})
     known = mirror if state.get("has_table") else None
+    if known is None and (arrivals := _arrivals(extraction)):
+        arrivals.expect_none_before(entity.table)
     upkeep = extraction.kept.setdefault(entity.name, Upkeep(entity, extraction, known))
     goes_on = False
     try:
@@ -62,7 +65,7 @@ def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[A
 
 
 def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], upkeep: Upkeep) -> Iterator[Any]:
-    is_described, log = False, RejectionLog(entity, state)
+    is_described, log, arrivals = False, RejectionLog(entity, state), _arrivals(extraction)
     refused: set[int | None] = extraction.kept.setdefault(f"refused {entity.name}", set())
     for delivery, session in _arriving(entity, extraction):
         mode = contracts.chosen(state, session.contract(entity.name))
@@ -76,6 +79,8 @@ def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], u
                     yield from log.records(delivery, session.client.now())
                     _remember(delivery, found, state["bookmarks"])
                 else:
+                    if arrivals:
+                        arrivals.note(entity.table, extraction.options.layout(entity).key_columns, found)
                     yield found if is_described else _described(entity, found, extraction, mode=mode)
                     is_described = state["has_table"] = True
             if delivery.bookmark is None:
@@ -85,6 +90,17 @@ def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], u
         state["has_table"] = True
         table = empty_table(entity, extraction.options)
         yield _described(entity, table, extraction, mode=state.get("contract"))
+
+
+def note_arrivals(extraction: Extraction) -> Arrivals:
+    """From now on the keys of what is handed over are kept until the owner of the run takes them."""
+    arrivals = extraction.kept["arrivals"] = Arrivals()
+    return arrivals
+
+
+def _arrivals(extraction: Extraction) -> Arrivals | None:
+    found: Arrivals | None = extraction.kept.get("arrivals")
+    return found
 
 
 def _arriving(entity: Entity, extraction: Extraction) -> Iterator[tuple[Delivery | None, Session]]:

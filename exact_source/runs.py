@@ -18,17 +18,20 @@ from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import books, packages
+from exact_source import books, loading, packages
+from exact_source.choice import Only, asked_names, chosen_entities
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
+from exact_source.mirror import Mirror
 from exact_source.reconciliation import Reconciliation
+from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
 from exact_source.settings import private_folder
-from exact_source.source import Surroundings, chosen_entities, exact_online, extraction_of
+from exact_source.source import Surroundings, exact_online, extraction_of
 
 ROUND_SECONDS = 900.0
 DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances
@@ -52,7 +55,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one run is asked to do. None leaves the choice to the settings.
+    """What one run is asked to do. None leaves the choice to the settings. ``only`` stands instead of divisions and
+    entities, see ``exact_online``.
 
     ``round_rows``: rows and bookmarks are stored about every so many rows, and at least every quarter of an hour.
     """
@@ -68,6 +72,7 @@ class Order:
     target: Target = Target()
     round_rows: int = 500_000
     reconcile: bool = False
+    only: Only | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         accept_fewer=order.accept_fewer,
         feeds=order.feeds,
         windows=order.windows,
+        only=order.only,
         surroundings=around,
     )
     extraction = extraction_of(source)
@@ -176,7 +182,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     reconciliation: Reconciliation | None = None
     extraction.stays_open = True
     # Two processes in one working folder would spoil each other's packages and state.
-    with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)):
+    with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)), loading.settings():
         try:
             pipeline = pipeline_of(order.connection, order.target)
             _load(pipeline, source, around, order.round_rows)
@@ -193,7 +199,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
 
 
 def _check_reconcilable(order: Order) -> None:
-    names = {entity.name for entity in chosen_entities(order.entities)}
+    names = {entity.name for entity in chosen_entities(asked_names(order.entities, order.only))}
     if order.reconcile and books.LINES not in names:
         raise ConfigurationError(
             f"to reconcile, the run must read {books.LINES}; add it to the entities (--entity {books.LINES}), "
@@ -230,13 +236,15 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         pipeline.normalize()
         pipeline.load()
     extraction = extraction_of(source)
+    arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
     while not extraction.is_over:
         extraction.begin_round(round_rows, ROUND_SECONDS)
         around.listener(StageReached("extract"))
-        pipeline.extract(source)
+        pipeline.extract(source, loader_file_format=form)
         around.listener(StageReached("normalize"))
         pipeline.normalize()
         around.listener(StageReached("load"))
+        packages.append_to(pipeline, arrivals.take_new(Mirror()))
         pipeline.load(raise_on_failed_jobs=True)
 
 

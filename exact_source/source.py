@@ -15,9 +15,10 @@ import dlt
 import httpx
 from dlt.extract import DltSource
 
-from exact_source import catalogue, ledger, resources, tables
+from exact_source import catalogue, ledger, resources
 from exact_source.auth import Authorizer
 from exact_source.catalogue import Entity, FeedKind
+from exact_source.choice import Only, Pairs, asked_names, chosen_entities, named, pairs_of
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
 from exact_source.columns import Decimals
@@ -39,10 +40,10 @@ from exact_source.ledger import Ledger, StoreBook, Terms
 from exact_source.mirror import Mirror
 from exact_source.odata import path_and_query
 from exact_source.rejections import RejectedRow
+from exact_source.rows import Row, read_rows
 from exact_source.run_lock import RunLock
 from exact_source.settings import Settings, load_settings
 from exact_source.store import Store
-from exact_source.tables import Row
 from exact_source.tokens import TokenStore
 
 DIVISIONS = catalogue.endpoint("system/Divisions")
@@ -75,6 +76,7 @@ def exact_online(
     windows: Mapping[str, Window] | None = None,
     decimals: Decimals = "exact",
     accept_fewer: bool = False,
+    only: Only | None = None,
     surroundings: Surroundings | None = None,
 ) -> DltSource:
     """Exact Online as a dlt source: one resource per entity, all divisions of a connection.
@@ -89,13 +91,19 @@ def exact_online(
         windows: Read an entity in date windows: ``{"financial_transactions": Window("Date", date(2024, 1, 1))}``.
         accept_fewer: Believe a full reading that answers far fewer rows than are stored, and remove the rest.
         decimals: ``exact`` for decimal(38, 9), ``double`` for floating point.
+        only: These entities of these divisions and nothing else: ``{124132: ["accounts", "items"]}``. Instead of
+            ``divisions`` and ``entities``. Costs one call per feed without news and one for the log of deletions; the
+            division list, comparisons of keys and the search for row versions made anew wait for an ordinary run.
         surroundings: Clock, transport, listener and overrides of settings; for tests and embedding.
 
     Raises ConfigurationError for a name that does not exist. Errors of reading are raised when the source is extracted;
     an entity or division that fails does not stop the others, see ``extraction_of(source).outcomes``.
     """
-    chosen = chosen_entities(entities)
+    if only is not None and (divisions or entities):
+        raise ConfigurationError("only says which entities of which divisions; leave out divisions and entities")
+    chosen = chosen_entities(asked_names(entities, only))
     around = surroundings or Surroundings()
+    pairs = pairs_of(only) if only is not None else None
     options = Options(
         start=_day(start_date),
         decimals=decimals,
@@ -103,9 +111,10 @@ def exact_online(
         windows=_by_name(windows or {}),
         full_refresh=frozenset(_refreshed(full_refresh, chosen)),
         accept_fewer=accept_fewer,
+        only=pairs,
     )
     check(chosen, options)
-    extraction = Extraction(lambda: open_session(connection, around, divisions), options, around.listener)
+    extraction = Extraction(lambda: open_session(connection, around, divisions, pairs), options, around.listener)
     mirror = Mirror()
 
     @dlt.source(name="exact_online", section="exact_online")
@@ -125,29 +134,14 @@ def extraction_of(source: DltSource) -> Extraction:
     return found
 
 
-def chosen_entities(names: Sequence[str] | None) -> tuple[Entity, ...]:
-    """The entities by name or alias, in the order of the catalogue and once each; the default set for None."""
-    if not names:
-        return tuple(entity for entity in catalogue.entities() if entity.is_default)
-    asked = {_entity(name).name for name in names}
-    return tuple(entity for entity in catalogue.entities() if entity.name in asked)
-
-
-def _entity(name: str) -> Entity:
-    try:
-        return catalogue.entity(name)
-    except KeyError:
-        raise UnknownName(f"there is no entity {name!r}; `exact-source entities --all` lists them") from None
-
-
 def _by_name(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    return {_entity(name).name: value for name, value in chosen.items()}
+    return {named(name).name: value for name, value in chosen.items()}
 
 
 def _refreshed(full_refresh: bool | Sequence[str], chosen: Iterable[Entity]) -> Iterable[str]:
     if isinstance(full_refresh, bool):
         return [entity.name for entity in chosen] if full_refresh else []
-    return [_entity(name).name for name in full_refresh]
+    return [named(name).name for name in full_refresh]
 
 
 def _day(value: str | date | None) -> date | None:
@@ -168,12 +162,15 @@ def check(chosen: Iterable[Entity], options: Options) -> None:
             raise ConfigurationError(f"{entity.name} has no feed `single`, which date windows need")
 
 
-def open_session(connection: str, around: Surroundings, divisions: Sequence[int] | None) -> Session:
+def open_session(
+    connection: str, around: Surroundings, divisions: Sequence[int] | None, only: Pairs | None = None
+) -> Session:
     """Opens the connection and asks which divisions there are: one call, or one per 60 divisions.
 
+    With ``only`` they are not asked for, unless the list itself is wanted or one was not there when consent was given.
     No other run reads these divisions of this connection until the session's client is closed; Busy when one does.
     """
-    settings = load_settings(connection, divisions=divisions, **around.overrides)
+    settings = load_settings(connection, divisions=tuple(only) if only else divisions, **around.overrides)
     contracts = _contracts(settings.schema_contract)
     with ExitStack() as stack:
         store = TokenStore.from_settings(settings)
@@ -195,7 +192,8 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
         )
         stack.callback(client.close)
         lock = stack.enter_context(RunLock(shared, connection, around.clock.now()))
-        session = replace(_session(settings, client, lock, _known_divisions(known)), contracts=contracts)
+        door = Door(client, lock, _known_divisions(known))
+        session = replace(_session(settings, door, only), contracts=contracts)
         client.owns(stack.pop_all())
         return session
 
@@ -210,12 +208,26 @@ def _terms(settings: Settings, known: Connection | None) -> Terms:
     )
 
 
-def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[int]) -> Session:
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A client of one connection, the lock on what it reads, and the divisions seen when consent was given."""
+
+    client: Client
+    lock: RunLock
+    known: Sequence[int]
+
+
+def _session(settings: Settings, door: Door, only: Pairs | None) -> Session:
     wanted = settings.divisions or ()
-    lock.take(wanted or known)
-    home, listing, rejected = _listing(client, [*wanted, *known])
-    codes, absent = _divisions(listing, wanted)
-    lock.take(codes)
+    door.lock.take(wanted or door.known)
+    client = door.client
+    if only and set(only) <= set(door.known) and not any("divisions" in names for names in only.values()):
+        home, listing, rejected = wanted[0], list[Row](), list[RejectedRow]()
+        codes, absent = wanted, dict[int, ExactError]()
+    else:
+        home, listing, rejected = _listing(client, [*door.known, *wanted] if only else [*wanted, *door.known])
+        codes, absent = _divisions(listing, wanted)
+    door.lock.take(codes)
     overlap = timedelta(seconds=settings.modified_overlap)
     return Session(
         client,
@@ -233,7 +245,7 @@ def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[
 
 
 def _contracts(given: Mapping[str, str]) -> dict[str, str]:
-    return {name if name == "*" else _entity(name).name: mode for name, mode in given.items()}
+    return {name if name == "*" else named(name).name: mode for name, mode in given.items()}
 
 
 def _known_divisions(connection: Connection | None) -> list[int]:
@@ -259,7 +271,7 @@ def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row],
 def _current_division(client: Client) -> int:
     """A door to the division list when none is known; never a choice of what to read (§10)."""
     link = path_and_query(ME.path, division=0, select=[ME.key[0], "CurrentDivision"])
-    page, _ = client.get(link, lambda body: tables.read_page(ME, body), division=None)
+    page, _ = client.get(link, lambda body: read_rows(ME, body), division=None)
     if not page.everything or page.everything[0].CurrentDivision is None:
         raise Unreadable("Exact did not say which division the user works in; set divisions")
     return int(page.everything[0].CurrentDivision)
@@ -272,7 +284,7 @@ def _all_divisions(client: Client, code: int) -> tuple[list[Row], list[RejectedR
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
     while link:
-        page, _ = client.get(link, lambda body: tables.read_page(DIVISIONS, body), division=code)
+        page, _ = client.get(link, lambda body: read_rows(DIVISIONS, body), division=code)
         rows += [row for row in page.everything if row.Code is not None]
         rejected += page.rejected
         link = page.next_link

@@ -1,7 +1,8 @@
 """Where a token or secret may have got to: everything that tests print, log and leave on disk, searched for them.
 
-Tokens and codes are known by their shape, so that those of servers in other processes are found as well; client secrets,
-passwords and encryption keys by what they are. A finding names its place and never the secret.
+Tokens, codes and the client secrets of strict servers are known by their shape, so that those of servers in other
+processes are found as well; passwords and encryption keys by what they are. A finding names its place and never the
+secret. It reads a hundred megabytes a session, so what stands in tables is searched column by column, as Arrow holds it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
-
-from strict_exact import Authority
 
 # As Exact writes tokens and codes (§2.2), also within a URL. Made-up ones in tests are shorter.
 SHAPE = re.compile(rb"stamp[A-Z]{2}[0-9]{3}\.[\w!.~%+-]{40,}")
-RUN = re.compile(rb"[\w-]{20,}")  # what a client secret, password or key may stand in
+TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+CLIENT_SECRET = re.compile(rb"strict-secret-[\w-]{32}")
 
 
 class Watch:
@@ -45,21 +46,18 @@ class Watch:
 
     def findings(self, folder: Path) -> list[str]:
         """The places with a secret: in what was heard, and in the files below ``folder``."""
-        known = {secret.encode().rstrip(b"=") for secret in (*self._secrets, *client_secrets())}
+        known = {secret.encode().rstrip(b"=") for secret in self._secrets}
         heard = [place for place, raw in self._told if holds(raw, known)]
         return sorted({*heard, *(str(path) for path in leaking(folder, known))})
 
 
-def client_secrets() -> list[str]:
-    """Of every strict server of this session."""
-    return [issued[0] for issued in Authority.all_issued]
-
-
 def holds(raw: bytes, secrets: set[bytes]) -> bool:
-    if SHAPE.search(raw) is not None:
+    """The plain look for what a shape begins with is twenty times as fast as the pattern."""
+    if b"stamp" in raw and SHAPE.search(raw) is not None:
         return True
-    runs = b" ".join(set(RUN.findall(raw)))
-    return any(secret in runs for secret in secrets)
+    if b"strict-secret-" in raw and CLIENT_SECRET.search(raw) is not None:
+        return True
+    return any(secret in raw for secret in secrets)
 
 
 def leaking(folder: Path, secrets: set[bytes]) -> Iterator[Path]:
@@ -80,7 +78,7 @@ def contents(path: Path) -> Iterator[bytes]:
             yield gzip.decompress(raw)
     if raw[:4] == b"PAR1":
         with suppress(OSError, ValueError):
-            yield str(pq.read_table(path).to_pydict()).encode("utf-8", "replace")
+            yield from written(pq.read_table(path))
     if raw[8:12] == b"DUCK":
         with suppress(duckdb.Error):
             yield from texts(path)
@@ -91,11 +89,20 @@ def texts(path: Path) -> Iterator[bytes]:
     with duckdb.connect(str(path), read_only=True) as session:
         tables = session.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
         for schema, table in tables:
-            rows = session.execute(f'SELECT t::VARCHAR FROM "{schema}"."{table}" AS t').fetchall()
-            yield "\n".join(row for (row,) in rows).encode("utf-8", "replace")
+            yield from written(session.sql(f'FROM "{schema}"."{table}"').to_arrow_table())
             if table == "_dlt_pipeline_state":
                 states = session.execute(f'SELECT state FROM "{schema}"."{table}"').fetchall()
                 yield from (zlib.decompress(base64.b64decode(state)) for (state,) in states)
+
+
+def written(table: pa.Table) -> Iterator[bytes]:
+    """The texts and bytes of every column, one after the other as they lie in memory; numbers and dates tell nothing."""
+    for column in table.columns:
+        for chunk in column.chunks:
+            if pa.types.is_nested(chunk.type) or pa.types.is_dictionary(chunk.type):
+                yield str(chunk.to_pylist()).encode("utf-8", "replace")
+            elif chunk.type in TEXTS and chunk.buffers()[-1] is not None:
+                yield chunk.buffers()[-1].to_pybytes()
 
 
 def may_hold_tokens(path: Path) -> bool:

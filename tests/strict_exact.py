@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -163,15 +163,12 @@ class Grant:
 class Authority:
     """The OAuth side: one app, one user, single-use codes and rotating refresh tokens [2]."""
 
-    all_issued: ClassVar[list[list[str]]] = []  # the secrets of every server so far
-
     def __init__(self, base_url: str, refresh_after: float, now: Now, broke: Callable[[str], None]) -> None:
-        self.client_id, self.client_secret = str(uuid4()), secrets.token_urlsafe(24)
+        self.client_id, self.client_secret = str(uuid4()), f"strict-secret-{secrets.token_urlsafe(24)}"
         self.redirect_uri, self.refreshes, self.issued = "https://app.example.test/callback", 0, [self.client_secret]
         self._url, self._refresh_after = f"{base_url}/api/oauth2/auth", refresh_after
         self._now, self._broke = now, broke
         self._codes, self.grants = dict[str, datetime](), list[Grant]()
-        self.all_issued.append(self.issued)
 
     def consent(self, url: str) -> str:
         where, _, query = url.partition("?")

@@ -96,7 +96,9 @@ class Endpoint:
 FEED_SEGMENTS = frozenset({"sync", "bulk", "read"})
 
 
+@cache
 def _field(text: str) -> Field:
+    """Many endpoints have members of the same name and kind."""
     name, _, code = text.partition(":")
     return Field(
         name=name,

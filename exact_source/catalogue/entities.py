@@ -313,9 +313,14 @@ def _curated(line: _Curated) -> Entity:
     )
 
 
+@cache
+def _readable() -> dict[str, str]:
+    """Readable paths by what they are in small letters."""
+    return {path.lower(): path for path in reversed(readable_paths())}
+
+
 def _twin(kind: FeedKind, tail: str) -> Feed | None:
-    wanted = f"{{division}}/{kind}/{tail}".lower()
-    found = next((path for path in readable_paths() if path.lower() == wanted), None)
+    found = _readable().get(f"{{division}}/{kind}/{tail}".lower())
     return Feed(kind, endpoint(found)) if found else None
 
 

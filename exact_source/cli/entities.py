@@ -10,10 +10,11 @@ import click
 
 from exact_source import catalogue, drift
 from exact_source.catalogue import Entity
+from exact_source.choice import chosen_entities
 from exact_source.cli import options, printing
 from exact_source.cli.failures import masked
 from exact_source.drift import Drift
-from exact_source.source import Surroundings, chosen_entities, open_session
+from exact_source.source import Surroundings, open_session
 
 DRIFTED = 8  # exit code: the others are those of errors
 

@@ -26,7 +26,6 @@ from exact_source.tokens import TokenStore
 
 CONNECTION = "sandbox"
 DATABASE = "exact_online_sandbox.duckdb"
-SCALES = ("small", "medium", "large")
 FRIDAY = 4
 
 
