@@ -16,12 +16,15 @@ from exact_source.catalogue import (
     Feed,
     columns,
     current_type,
+    demanded,
     endpoint,
     entities,
     entity,
+    nested,
     paths,
     readable_paths,
     snake_case,
+    writable_paths,
 )
 from exact_source.catalogue.endpoints import EDM_TYPES
 from exact_source.catalogue.entity_types import DELETED_TYPES, DELETED_TYPES_BY_ENTITY
@@ -233,3 +236,47 @@ def test_a_feed_that_an_entity_lacks_is_refused() -> None:
     assert entity("accounts").feed("bulk").kind == "bulk"
     with pytest.raises(KeyError):
         entity("journals").feed("sync")
+
+
+def lines_in(path: str) -> dict[str, tuple[str, str | None, bool]]:
+    return {one.collection: (one.lines.path, one.header, one.is_mandatory) for one in nested(endpoint(path))}
+
+
+def test_what_a_post_has_to_carry_follows_the_reference_and_its_notes() -> None:
+    assert demanded(endpoint("crm/Accounts")) == (("Name",),)
+    assert demanded(endpoint("crm/Contacts")) == (("Account",), ("FirstName", "LastName"))
+    assert demanded(endpoint("salesinvoice/SalesInvoices")) == (("Journal",), ("OrderedBy",), ("SalesInvoiceLines",))
+    assert demanded(endpoint("salesinvoice/SalesInvoiceLines")) == (("InvoiceID",), ("Item",))
+    assert demanded(endpoint("purchase/PurchaseInvoices")) == (
+        ("Journal",), ("Supplier",), ("Type",), ("PurchaseInvoiceLines",),
+    )  # fmt: skip
+    assert demanded(endpoint("hrm/Costcenters")) == ()
+
+
+def test_every_member_that_is_demanded_exists_and_may_be_sent() -> None:
+    for path in writable_paths():
+        end = endpoint(path)
+        for name in (name for group in demanded(end) for name in group):
+            field = end.field(name)
+            assert name in end.collections or (field is not None and (field.creatable or "POST" not in end.verbs)), path
+
+
+def test_a_header_knows_its_lines_and_by_which_member_they_know_it() -> None:
+    lines = "{division}/salesinvoice/SalesInvoiceLines"
+    assert lines_in("salesinvoice/SalesInvoices")["SalesInvoiceLines"] == (lines, "InvoiceID", True)
+    lines = "{division}/purchaseentry/PurchaseEntryLines"
+    assert lines_in("purchaseentry/PurchaseEntries") == {"PurchaseEntryLines": (lines, "EntryID", True)}
+    lines = "{division}/crm/BankAccounts"
+    assert lines_in("crm/Accounts") == {"BankAccounts": (lines, "Account", False)}
+    assert lines_in("crm/Contacts") == {}
+
+
+def test_every_collection_that_is_mandatory_has_lines() -> None:
+    for path in writable_paths():
+        end = endpoint(path)
+        assert set(end.mandatory_collections) <= {one.collection for one in nested(end) if one.is_mandatory}, path
+
+
+def test_writable_paths_are_those_with_a_verb_that_writes() -> None:
+    assert len(writable_paths()) == 152
+    assert "{division}/financial/FinancialPeriods" not in writable_paths()
