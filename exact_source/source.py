@@ -18,7 +18,7 @@ from dlt.extract import DltSource
 from exact_source import catalogue, ledger, resources, tables
 from exact_source.auth import Authorizer
 from exact_source.catalogue import Entity, FeedKind
-from exact_source.client import Client
+from exact_source.client import Client, TokenSource
 from exact_source.clock import Clock, SystemClock
 from exact_source.columns import Decimals
 from exact_source.connections import Connection
@@ -181,23 +181,34 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
         tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
         tokens.access_token()
         known = store.read(connection)
-        shared = Store(settings.token_store, ledger.metadata, swift=True)
-        stack.callback(shared.close)
-        client = Client(
-            settings.base_url,
-            tokens,
-            around.clock,
-            transport=around.transport,
-            listener=around.listener,
-            max_calls=around.max_calls,
-            ledger=Ledger(StoreBook(shared), _terms(settings, known)),
-            timeout=settings.timeout,
-        )
-        stack.callback(client.close)
+        client, shared = open_client(stack, settings, around, tokens=tokens, known=known)
         lock = stack.enter_context(RunLock(shared, connection, around.clock.now()))
         session = replace(_session(settings, client, lock, _known_divisions(known)), contracts=contracts)
         client.owns(stack.pop_all())
         return session
+
+
+def open_client(
+    stack: ExitStack, settings: Settings, around: Surroundings, *, tokens: TokenSource, known: Connection | None
+) -> tuple[Client, Store]:
+    """A client of the connection, and the store in which its calls are counted with those of all other processes.
+
+    Both close with ``stack``.
+    """
+    shared = Store(settings.token_store, ledger.metadata, swift=True)
+    stack.callback(shared.close)
+    client = Client(
+        settings.base_url,
+        tokens,
+        around.clock,
+        transport=around.transport,
+        listener=around.listener,
+        max_calls=around.max_calls,
+        ledger=Ledger(StoreBook(shared), _terms(settings, known)),
+        timeout=settings.timeout,
+    )
+    stack.callback(client.close)
+    return client, shared
 
 
 def _terms(settings: Settings, known: Connection | None) -> Terms:

@@ -19,7 +19,7 @@ ORDER = """
     setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
     ledger run_lock client reading jobs extraction mirror deletions contracts rejection_log resources source drift books
-    packages runs run_history plan sandbox cli __main__
+    packages runs run_history plan actions sandbox cli __main__
 """.split()
 KNOWLEDGE = "errors events catalogue odata limits budgets responses retries rejections columns tables cursors drift reconciliation".split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}

@@ -20,6 +20,8 @@ COMMANDS = {
     "plan": "Tell what a run would cost, before it starts.",
     "run": "Read Exact Online and load it into a database.",
     "status": "Tell how connections and their last runs stand, without asking Exact.",
+    "actions": "List the actions, each with the JSON schema of what it takes and gives.",
+    "call": "Call an action: read or write single records.",
     "sandbox": "Serve a make-believe Exact Online on this machine.",
 }
 

@@ -1,0 +1,277 @@
+"""Lists: what is asked, followed through the server's own links, and handed over in parts without losing a row.
+
+A cursor is the link of the page where the last part ended (path and query as the server wrote them, never a host) and
+the key of the last row handed over: a part may end inside a page, which is then read again and gone on with behind that
+row. When the row has gone meanwhile, its whole page is handed over again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from pydantic import Field, ValidationError
+
+from exact_source import odata, rejections, responses, tables
+from exact_source.actions import values
+from exact_source.actions.derivation import Listing, Model, Row
+from exact_source.actions.session import Session
+from exact_source.catalogue import Endpoint, snake_case
+from exact_source.errors import BadQuery, ConfigurationError, NotFound, UnknownName, Unreadable
+from exact_source.rejections import RejectedRow
+from exact_source.tables import Layout, Page
+
+R = TypeVar("R", bound=Row)
+Ask: TypeAlias = Callable[[str | None], str]  # a filter that has to be added, to path and query
+
+
+class Misfit(Model):
+    """A row with a value that does not fit its type: which fields, why, and the row as it came."""
+
+    fields: list[str]
+    reason: str
+    row: str
+
+
+class Listed(Model, Generic[R]):
+    """Part of a list. With ``cursor`` the next part can be asked for; without one, that was all."""
+
+    rows: list[R]
+    cursor: str | None = None
+    misfits: list[Misfit] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a list goes on: at a link, behind the row with this key if the page still has it."""
+
+    path: str
+    division: int
+    link: str
+    after: str | None = None
+
+    def as_text(self) -> str:
+        return base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode().rstrip("=")
+
+    @classmethod
+    def from_text(cls, text: str) -> Place:
+        try:
+            place = cls(**json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+        except (ValueError, TypeError, binascii.Error):
+            raise ConfigurationError("cursor: is not one that a list gave; leave it out to begin anew") from None
+        if not isinstance(place.link, str) or not place.link.startswith("/api/v1/"):
+            raise ConfigurationError("cursor: leads to no list of Exact; leave it out to begin anew")
+        return place
+
+
+@dataclass(slots=True)
+class Walk:
+    """One call of a list on its way from page to page."""
+
+    session: Session
+    asked: Listing
+    division: int
+    end: Endpoint
+    row: type[Row]
+    rows: list[Row] = field(default_factory=list)
+    misfits: list[Misfit] = field(default_factory=list)
+
+    def walked(self) -> Place | None:
+        """Takes rows until there are enough or no more; where to go on, if there is more."""
+        link, page, after = self._start()
+        seen = {link}
+        while True:
+            last = self._take(page, after)
+            if last is not None:
+                return Place(self.end.path, self.division, odata.without_origin(link), last)
+            if not page.next_link:
+                return None
+            link, after = self.session.client.absolute(page.next_link), None
+            if link in seen:
+                raise Unreadable(f"the pages of {self.end.resource} link in a circle; nothing after that was read")
+            seen.add(link)
+            if len(self.rows) + len(self.misfits) >= self.asked.limit:
+                return Place(self.end.path, self.division, odata.without_origin(link))
+            page = self._read(link)
+
+    def _start(self) -> tuple[str, Page, str | None]:
+        if self.asked.cursor is None:
+            return *first_page(self.session, self.end, self._question, division=self.division), None
+        place = Place.from_text(self.asked.cursor)
+        if (place.path, place.division) != (self.end.path, self.division):
+            raise ConfigurationError(
+                f"cursor: is of {place.path.removeprefix('{division}/')} in division {place.division}, not of this list"
+            )
+        link = self.session.client.absolute(place.link)
+        return link, self._read(link), place.after
+
+    def _question(self, demand: str | None) -> str:
+        return question(self.session, self.asked, self.division, demand)
+
+    def _read(self, link: str) -> Page:
+        return self.session.read(link, self.end, self.division)
+
+    def _take(self, page: Page, after: str | None) -> str | None:
+        """Rows behind ``after``; the key of the last one when not all of the page fitted in."""
+        found = _ordered(page)
+        keys = [_key(one, self.end) for one in found]
+        start = keys.index(after) + 1 if after in keys else 0
+        room = self.asked.limit - len(self.rows) - len(self.misfits)
+        taken = found[start : start + room]
+        rows, misfits = typed(self.row, taken, self.division, wanted(self.asked, self.end))
+        self.rows += rows
+        self.misfits += misfits
+        return keys[start + room - 1] if start + room < len(found) else None
+
+
+def listed(session: Session, asked: Listing, row: type[R], division: int | None) -> Listed[R]:
+    """One part of a list, as many rows as ``limit`` says."""
+    place = Place.from_text(asked.cursor) if asked.cursor else None
+    code = session.division(place.division if place and division is None else division)
+    walk = Walk(session, asked, code, row.exact_endpoint, row)
+    rest = walk.walked()
+    cursor = rest.as_text() if rest else None
+    rows: list[Any] = walk.rows
+    return Listed[row](rows=rows, cursor=cursor, misfits=walk.misfits)  # type: ignore[valid-type]
+
+
+def found(session: Session, row: type[R], key: Any, division: int) -> R | None:
+    """The row with this key, asked for by a filter: a key that is not there is no error of the endpoint (§3.4)."""
+    end = row.exact_endpoint
+    member = next(one for one in end.fields if one.name == end.key[0])
+    where = f"{member.name} eq {values.literal(end, member, key)}"
+    rows = everything(session, row, division, where)
+    return rows[0] if rows else None
+
+
+def got(session: Session, row: type[R], key: Any, division: int) -> R:
+    """The row with this key, or NotFound."""
+    one = found(session, row, key, division)
+    if one is not None:
+        return one
+    if session.is_dry:
+        return row.model_construct(set())
+    raise NotFound(
+        f"division {division} has no {row.exact_endpoint.resource} with {values.name_of(row.exact_endpoint.key[0])} "
+        f"{key}, or the user has no right to read it"
+    )
+
+
+def everything(session: Session, row: type[R], division: int, where: str) -> list[R]:
+    """All rows that a filter leaves, of every page; for what is known to be few. Unreadable when one does not fit."""
+    end = row.exact_endpoint
+
+    def ask(demand: str | None) -> str:
+        return _link(session, end, division, odata.both(demand, where))
+
+    link, page = first_page(session, end, ask, division=division)
+    seen, rows = {link}, list[R]()
+    while True:
+        fitting, misfits = typed(row, _ordered(page), division, None)
+        if misfits:
+            raise Unreadable(f"a row of {end.resource} does not fit: {misfits[0].fields[:1]} {misfits[0].reason}")
+        rows += fitting
+        link = page.next_link or ""
+        if not link or link in seen:
+            return rows
+        seen.add(link)
+        page = session.read(link, end, division)
+
+
+def first_page(session: Session, end: Endpoint, ask: Ask, *, division: int | None) -> tuple[str, Page]:
+    """The first page and its link.
+
+    Members that this service lacks are left out (§12.19); a filter that it demands of every question (§3.5) is added.
+    """
+    demand: str | None = None
+    while True:
+        link = session.client.absolute(ask(demand))
+        try:
+            return link, session.read(link, end, division)
+        except BadQuery as error:
+            if demand is None and responses.wants_filter(error) and end.has("Modified"):
+                demand = f"Modified ge {odata.instant(odata.EARLIEST)}"
+            elif not session.drops(end, error):
+                raise
+
+
+def question(session: Session, asked: Listing, division: int, demand: str | None) -> str:
+    """Path and query of the first page."""
+    end = asked.exact_endpoint
+    conditions = [
+        f"{member.name} eq {values.literal(end, member, getattr(asked, name))}"
+        for name, member in asked.exact_members.items()
+        if name in asked.model_fields_set
+    ]
+    since: datetime | None = getattr(asked, "modified_after", None)
+    if since is not None:
+        conditions.append(f"Modified ge {odata.instant(odata.before_repeat(odata.wall_clock(since)))}")
+    where = odata.both(None if since else demand, *conditions)
+    return _link(session, end, division, where, wanted(asked, end))
+
+
+def _link(
+    session: Session, end: Endpoint, division: int, where: str | None, names: frozenset[str] | None = None
+) -> str:
+    dropped = session.dropped(end)
+    select = [
+        one.name
+        for one in end.fields
+        if one.name not in dropped and (names is None or values.name_of(one.name) in names)
+    ]
+    return odata.path_and_query(end.path, division=division, select=select, where=where)
+
+
+def wanted(asked: Listing, end: Endpoint) -> frozenset[str] | None:
+    """The fields to read, the key among them; None for all."""
+    if asked.select is None:
+        return None
+    known = {values.name_of(one.name) for one in end.fields}
+    unknown = [name for name in asked.select if name not in known]
+    if unknown:
+        raise UnknownName(f"select: there is no field {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    return frozenset([*asked.select, *map(values.name_of, end.key)])
+
+
+def _ordered(page: Page) -> list[Any]:
+    """Rows and rejected rows in the order in which they came."""
+    if not page.rejected:
+        return list(page.rows)
+    by_row = {id(one.row): one for one in page.rejected}
+    return [by_row.get(id(row), row) for row in page.everything]
+
+
+def _key(one: Any, end: Endpoint) -> str:
+    row = one.row if isinstance(one, RejectedRow) else one
+    return rejections.key_text(getattr(row, name) for name in end.key) or ""
+
+
+def typed(row: type[R], found: list[Any], division: int, names: frozenset[str] | None) -> tuple[list[R], list[Misfit]]:
+    """Rows by the rules of the tables: UTC, exact decimals, trimmed codes; and those with a value that does not fit."""
+    end = row.exact_endpoint
+    layout = Layout(end, end.key, has_division=False)
+    rejected = [one for one in found if isinstance(one, RejectedRow)]
+    converted = tables.to_table(layout, [one for one in found if not isinstance(one, RejectedRow)], division)
+    rows, misfits = [], [_misfit(one) for one in (*rejected, *converted.rejected)]
+    for read in converted.table.to_pylist():
+        chosen = {
+            name: values.shortened(read[snake_case(member.name)])
+            for name, member in row.exact_members.items()
+            if names is None or name in names
+        }
+        try:
+            rows.append(row.model_validate(chosen))
+        except ValidationError as error:
+            first = error.errors()[0]
+            told = json.dumps(chosen, default=str)
+            misfits.append(Misfit(fields=[str(first["loc"][0])], reason=str(first["msg"]), row=told))
+    return rows, misfits
+
+
+def _misfit(one: RejectedRow) -> Misfit:
+    return Misfit(fields=[values.name_of(name) for name in one.fields], reason=one.reason, row=one.text)
