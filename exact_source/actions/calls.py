@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from exact_source.actions.mistakes import told
 from exact_source.actions.registry import Action
 from exact_source.errors import InvalidInput
 
@@ -31,16 +32,6 @@ def checked(action: Action, given: Mapping[str, Any]) -> BaseModel:
         return action.input().model_validate(given)
     except ValidationError as error:
         raise InvalidInput(f"{action.name}: {told(error)}") from None
-
-
-def told(error: ValidationError) -> str:
-    """Field by field what is wrong; never a value."""
-    found = []
-    for one in error.errors(include_input=False, include_url=False):
-        place = ".".join(map(str, one["loc"]))
-        words = one["msg"].removeprefix("Value error, ")
-        found.append(f"{place}: {words}" if place else words)
-    return "; ".join(found)
 
 
 def as_json(result: BaseModel) -> dict[str, Any]:

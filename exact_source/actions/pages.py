@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -140,12 +140,14 @@ def listed(session: Session, asked: Listing, row: type[R], division: int | None)
     return Listed[row](rows=rows, cursor=cursor, misfits=walk.misfits)  # type: ignore[valid-type]
 
 
-def found(session: Session, row: type[R], key: Any, division: int) -> R | None:
+def found(
+    session: Session, row: type[R], key: Any, division: int, select: Sequence[str] | None = None
+) -> R | None:
     """The row with this key, asked for by a filter: a key that is not there is no error of the endpoint (§3.4)."""
     end = row.exact_endpoint
     member = next(one for one in end.fields if one.name == end.key[0])
     where = f"{member.name} eq {values.literal(end, member, key)}"
-    rows = everything(session, row, division, where)
+    rows = everything(session, row, division, where, select)
     return rows[0] if rows else None
 
 
@@ -162,17 +164,23 @@ def got(session: Session, row: type[R], key: Any, division: int) -> R:
     )
 
 
-def everything(session: Session, row: type[R], division: int, where: str) -> list[R]:
-    """All rows that a filter leaves, of every page; for what is known to be few. Unreadable when one does not fit."""
+def everything(
+    session: Session, row: type[R], division: int, where: str | None, select: Sequence[str] | None = None
+) -> list[R]:
+    """All rows that a filter leaves, of every page; for what is known to be few. Unreadable when one does not fit.
+
+    ``select``: members by their name on the wire, beside the key.
+    """
     end = row.exact_endpoint
+    names = None if select is None else frozenset(map(values.name_of, [*select, *end.key]))
 
     def ask(demand: str | None) -> str:
-        return _link(session, end, division, odata.both(demand, where))
+        return _link(session, end, division, odata.both(demand, where), names)
 
     link, page = first_page(session, end, ask, division=division)
     seen, rows = {link}, list[R]()
     while True:
-        fitting, misfits = typed(row, _ordered(page), division, None)
+        fitting, misfits = typed(row, _ordered(page), division, names)
         if misfits:
             raise Unreadable(f"a row of {end.resource} does not fit: {misfits[0].fields[:1]} {misfits[0].reason}")
         rows += fitting

@@ -1,0 +1,103 @@
+"""What belongs to a company's books and is never made up: taken from the input, else from the settings of the division.
+
+The setting ``action_defaults`` holds values by division (``*`` for all), action and field. What is missing then is an
+error that names the choices there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from exact_source import catalogue
+from exact_source.actions import derivation, models, pages, values
+from exact_source.actions.derivation import Input
+from exact_source.actions.mistakes import told
+from exact_source.actions.session import Session
+from exact_source.catalogue import Endpoint
+from exact_source.errors import ConfigurationError, ExactError, InvalidInput
+
+I = TypeVar("I", bound=Input)  # noqa: E741
+
+# The journals that suit a document, by their type.
+_JOURNAL_TYPES = {
+    "financialtransaction/BankEntries": 12,
+    "financialtransaction/CashEntries": 10,
+    "generaljournalentry/GeneralJournalEntries": 90,
+    "purchase/PurchaseInvoices": 22,
+    "purchaseentry/PurchaseEntries": 22,
+    "salesentry/SalesEntries": 20,
+    "salesinvoice/SalesInvoices": 20,
+}
+MOST_NAMED = 12
+
+
+def completed(session: Session, given: I, division: int, action: str) -> I:
+    """The input with the division's own values where it says nothing. InvalidInput when something is missing still."""
+    for place in (str(division), "*"):
+        defaults = session.settings.action_defaults.get(place, {}).get(action, {})
+        given = _with(given, defaults, f"action_defaults.{place}.{action}")
+    _check(session, given, division, action)
+    return given
+
+
+def _with(given: I, defaults: Mapping[str, Any], place: str) -> I:
+    found = {name: getattr(given, name) for name in given.model_fields_set}
+    for name, value in defaults.items():
+        if name not in type(given).model_fields:
+            raise ConfigurationError(f"{place}: there is no field {name!r}")
+        if name not in given.exact_lines:
+            found.setdefault(name, value)
+        elif isinstance(value, Mapping):
+            found[name] = [_with(line, value, f"{place}.{name}") for line in found.get(name) or []]
+        else:
+            raise ConfigurationError(f"{place}.{name} has to be a table of fields that every line gets")
+    try:
+        return type(given).model_validate(found)
+    except ValidationError as error:
+        raise ConfigurationError(f"{place}: {told(error)}") from None
+
+
+def _check(session: Session, given: Input, division: int, action: str) -> None:
+    """Asks Exact for choices only when something is missing."""
+    for end, model, place in _parts(given):
+        for group in catalogue.demanded(end):
+            names = [values.name_of(name) for name in group]
+            if set(group) <= derivation.OF_THE_COMPANY and all(getattr(model, name, None) is None for name in names):
+                if not any(name in type(model).model_fields for name in names):
+                    continue
+                raise InvalidInput(
+                    f"{action}: {place}{names[0]} is needed, and no setting action_defaults gives it"
+                    f"{_choices(session, division, group[0], given.exact_endpoint)}"
+                )
+
+
+def _parts(given: Input) -> list[tuple[Endpoint, Input, str]]:
+    found: list[tuple[Endpoint, Input, str]] = [(given.exact_endpoint, given, "")]
+    for name in given.exact_lines:
+        for at, line in enumerate(getattr(given, name) or []):
+            found.append((line.exact_endpoint, line, f"{name}.{at}."))
+    return found
+
+
+def _choices(session: Session, division: int, member: str, end: Endpoint) -> str:
+    try:
+        found = _accounts(session, division) if member == "GLAccount" else _journals(session, division, end)
+    except ExactError:
+        return ""
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"; division {division} has {', '.join(found[:MOST_NAMED])}{more}" if found else ""
+
+
+def _journals(session: Session, division: int, end: Endpoint) -> list[str]:
+    kind = _JOURNAL_TYPES.get(end.path.removeprefix("{division}/"))
+    where = f"Type eq {kind}" if kind else None
+    rows = pages.everything(session, models.Journal, division, where, ["Code", "Description"])
+    return [f"{row.code} ({row.description})" for row in rows]
+
+
+def _accounts(session: Session, division: int) -> list[str]:
+    rows = pages.everything(session, models.GLAccount, division, None, ["Code", "Description"])
+    return [f"{row.id} ({row.code} {row.description})" for row in sorted(rows, key=lambda row: row.code or "")]
