@@ -9,10 +9,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -28,10 +28,14 @@ from exact_source.errors import (
     DayQuotaSpent,
     EndpointBlocked,
     ExactError,
+    Rejected,
+    Undecided,
     Unreachable,
     Unreadable,
 )
 from exact_source.events import Listener, RequestDone, Waiting, ignore
+from exact_source.exchange import JSON, Attempt, Lane, Reply, Request, TokenSource
+from exact_source.host import NEVER_SENT
 from exact_source.ledger import Call, Ledger, Outcome
 from exact_source.limits import NOTHING_KNOWN, Quota
 from exact_source.retries import Patience
@@ -39,31 +43,8 @@ from exact_source.retries import Patience
 T = TypeVar("T")
 Reader = Callable[[bytes], T]
 
-JSON = "application/json"
 LAST_CALL = 5.0  # seconds that requests under way get to end when the client is closed
 SETTLING_WAITS = (0.1, 0.5, 2.0)  # seconds between tries to note an answer while the ledger does not answer
-
-
-class TokenSource(Protocol):
-    """Who hands out access tokens; ``Authorizer`` in production."""
-
-    def access_token(self) -> str: ...
-
-    def renew_after_401(self, seen_token: str, told: str = "") -> str:
-        """Another token than the one Exact refused, or an error that says why there is none.
-
-        ``told`` is the ``WWW-Authenticate`` header of the refusal.
-        """
-        ...
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One division: a lock that keeps its requests serial, and the quota it was last told."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    quota: Quota = NOTHING_KNOWN
-    calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +56,8 @@ class Answer:
     quota: Quota
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """What a request has been through so far."""
-
-    url: str
-    call: Call
-    accept: str
-    number: int = 1
-    refusals: int = 0
-    token: str = field(default="", repr=False)
-    was_renewed: bool = False
-    waited: float = 0.0
-    blocked: Blocked | None = None
-
-
 class Client:
-    """Reads from one connection. Safe to share between threads.
+    """Reads from and writes to one connection. Safe to share between threads.
 
     ``max_calls`` bounds the calls of this client's life; beyond it ``CallBudgetSpent`` is raised, and nothing sent.
     """
@@ -116,7 +82,7 @@ class Client:
         self._patience = patience or Patience()
         self._max_calls = max_calls
         self._ledger = ledger or Ledger()
-        self._lanes: dict[int | None, _Lane] = defaultdict(_Lane)
+        self._lanes: dict[int | None, Lane] = defaultdict(Lane)
         self._count = threading.Lock()
         self._calls = 0
         self._stopped = threading.Event()
@@ -178,9 +144,25 @@ class Client:
         refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
         """
         url = self.absolute(link)
-        attempt = _Attempt(url, Call(division, urlsplit(url).path), accept)
+        attempt = Attempt(url, Call(division, urlsplit(url).path), {"Accept": accept})
         with self._in_the_air():
-            return self._answered(attempt, read, self._lane(division))
+            return self._answered(attempt, lambda reply: read(reply.content), self._lane(division))
+
+    def request(self, request: Request) -> Reply:
+        """Sends a request on the same terms as ``get``. A write goes out once.
+
+        Only what Exact certainly did not carry out is sent again: after 401 or 429, or when no connection was made.
+        Raises Undecided when the outcome of a write is unknown, Rejected when Exact refused, otherwise as ``get``, and
+        then nothing was written.
+        """
+        url = self.absolute(request.link)
+        call = Call(request.target, urlsplit(url).path)
+        attempt = Attempt(url, call, request.headers, request.method, request.body)
+        with self._in_the_air():
+            (status, headers), answer = self._answered(
+                attempt, lambda reply: (reply.status_code, dict(reply.headers)), self._lane(call.division)
+            )
+        return Reply(status, headers, answer.body, answer.at)
 
     @contextmanager
     def _in_the_air(self) -> Iterator[None]:
@@ -189,6 +171,8 @@ class Client:
             self._in_flight += 1
         try:
             yield
+        except Undecided:
+            raise
         except Exception:
             if self._is_closed:
                 raise CallBudgetSpent("the run was stopped") from None
@@ -198,34 +182,42 @@ class Client:
                 self._in_flight -= 1
                 self._flights.notify_all()
 
-    def _answered(self, attempt: _Attempt, read: Reader[T], lane: _Lane) -> tuple[T, Answer]:
+    def _answered(self, attempt: Attempt, read: Callable[[httpx.Response], T], lane: Lane) -> tuple[T, Answer]:
         with lane.lock:
             while True:
                 try:
                     reply, at, quota = self._send(attempt, lane)
+                    if reply.status_code in (TOO_MANY, httpx.codes.UNAUTHORIZED):
+                        attempt.is_out = False  # neither was carried out
                     if reply.status_code == TOO_MANY:
                         self._throttled(attempt, quota)
                     elif reply.status_code == httpx.codes.UNAUTHORIZED:
                         self._unauthorized(attempt, reply.headers.get("WWW-Authenticate", ""))
                     else:
                         return self._understood(reply, read, attempt), Answer(reply.content, at, lane.quota)
-                except ExactError as error:
+                except Exception as error:
+                    if attempt.is_out:
+                        raise _undecided(attempt, error) from None
+                    if not isinstance(error, ExactError):
+                        raise
                     self._wait_or_raise(error, attempt)
 
-    def _understood(self, reply: httpx.Response, read: Reader[T], attempt: _Attempt) -> T:
-        failure = responses.failure(reply.status_code, reply.headers, reply.content, attempt.call.path)
+    def _understood(self, reply: httpx.Response, read: Callable[[httpx.Response], T], attempt: Attempt) -> T:
+        failure = responses.failure(reply.status_code, reply.headers, reply.content, attempt.where)
+        if failure is None or isinstance(failure, Rejected):
+            attempt.is_out = False
         if failure is not None:
             raise failure
-        return read(reply.content)
+        return read(reply)
 
-    def _wait_or_raise(self, error: ExactError, attempt: _Attempt) -> None:
+    def _wait_or_raise(self, error: ExactError, attempt: Attempt) -> None:
         wait = self._patience.wait_after(error, attempt.number)
         if wait is None:
             raise error
         attempt.number += 1
         self._wait(attempt, wait, type(error).__name__)
 
-    def _lane(self, division: int | None) -> _Lane:
+    def _lane(self, division: int | None) -> Lane:
         with self._count:
             return self._lanes[division]
 
@@ -242,13 +234,17 @@ class Client:
             raise ConfigurationError(f"the query is {len(link)} characters long; Exact takes {odata.LONGEST_URL}")
         return link
 
-    def _send(self, attempt: _Attempt, lane: _Lane) -> tuple[httpx.Response, datetime, Quota]:
+    def _send(self, attempt: Attempt, lane: Lane) -> tuple[httpx.Response, datetime, Quota]:
         """One exchange: the reply, when it arrived by the service's clock, and what it said of the quota."""
         ticket = self._admitted(attempt, lane)
         began = self._clock.now()
+        headers = {**attempt.headers, "Authorization": "Bearer " + attempt.token}
+        request = self._http.build_request(attempt.method, attempt.url, headers=headers, content=attempt.body)
+        attempt.is_out = attempt.is_write
         try:
-            reply = self._http.get(attempt.url, headers=_headers(attempt))
+            reply = self._http.send(request)
         except httpx.HTTPError as error:
+            attempt.is_out = attempt.is_write and not isinstance(error, NEVER_SENT)
             self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))
             self._report(attempt, began, None, NOTHING_KNOWN)
             raise Unreachable(
@@ -261,7 +257,7 @@ class Client:
         self._report(attempt, began, reply, lane.quota)
         return reply, at + quota.skew, quota
 
-    def _admitted(self, attempt: _Attempt, lane: _Lane) -> Ticket:
+    def _admitted(self, attempt: Attempt, lane: Lane) -> Ticket:
         """A ticket for one call, with the token to send, once all limits allow it; or an error that says why not."""
         self._count_call(lane)
         try:
@@ -281,7 +277,7 @@ class Client:
             self._count_call(lane, -1)
             raise
 
-    def _count_call(self, lane: _Lane, number: int = 1) -> None:
+    def _count_call(self, lane: Lane, number: int = 1) -> None:
         with self._count:
             if number > 0 and self._max_calls is not None and self._calls >= self._max_calls:
                 raise CallBudgetSpent(
@@ -290,7 +286,7 @@ class Client:
             self._calls += number
             lane.calls += number
 
-    def _settle(self, attempt: _Attempt, ticket: Ticket, outcome: Outcome) -> None:
+    def _settle(self, attempt: Attempt, ticket: Ticket, outcome: Outcome) -> None:
         """Notes how the call ended. An answer that is here is not lost because a ledger cannot be reached."""
         for seconds in (*SETTLING_WAITS, None):
             with suppress(Busy):
@@ -299,7 +295,7 @@ class Client:
             if seconds is not None:
                 self._clock.sleep(seconds)
 
-    def _throttled(self, attempt: _Attempt, quota: Quota) -> None:
+    def _throttled(self, attempt: Attempt, quota: Quota) -> None:
         """429: the ledger says how long to wait, unless the day is over or no header explains it (§3.3, §3.4)."""
         now = self._clock.now()
         if attempt.blocked is not None:
@@ -315,7 +311,7 @@ class Client:
         if attempt.call.division is None:
             self._wait(attempt, limits.to_next_minute(now + quota.skew), "HTTP 429")
 
-    def _unauthorized(self, attempt: _Attempt, told: str) -> None:
+    def _unauthorized(self, attempt: Attempt, told: str) -> None:
         if attempt.was_renewed:
             raise ConsentWithdrawn(
                 f"Exact refused two access tokens in a row on {attempt.call.path}: the consent was withdrawn or "
@@ -324,7 +320,7 @@ class Client:
         attempt.was_renewed = True
         self._tokens.renew_after_401(attempt.token, told)
 
-    def _day_spent(self, attempt: _Attempt, until: datetime | None) -> DayQuotaSpent:
+    def _day_spent(self, attempt: Attempt, until: datetime | None) -> DayQuotaSpent:
         reserve = self._ledger.terms.daily_reserve
         beyond = f" beyond the {reserve} of daily_reserve" if reserve else ""
         when = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
@@ -333,18 +329,22 @@ class Client:
         )
 
     @staticmethod
-    def _blocked(attempt: _Attempt, blocked: Blocked) -> EndpointBlocked:
+    def _blocked(attempt: Attempt, blocked: Blocked) -> EndpointBlocked:
         until = f"{blocked.until:%Y-%m-%d %H:%M} UTC"
         return EndpointBlocked(f"{attempt.call.path} is not asked until {until}: {blocked.why}")
 
-    def _wait(self, attempt: _Attempt, seconds: float, reason: str) -> None:
-        self._listener(Waiting(attempt.call.division, seconds, reason))
+    def _wait(self, attempt: Attempt, seconds: float, reason: str) -> None:
         attempt.waited += seconds
+        self.wait(attempt.call.division, seconds, reason)
+
+    def wait(self, division: int | None, seconds: float, reason: str) -> None:
+        """Lets time pass, and says so, until the client is stopped."""
+        self._listener(Waiting(division, seconds, reason))
         while seconds > 0 and not self._stopped.is_set():
             self._clock.sleep(min(seconds, 1.0))
             seconds -= 1.0
 
-    def _report(self, attempt: _Attempt, began: datetime, reply: httpx.Response | None, quota: Quota) -> None:
+    def _report(self, attempt: Attempt, began: datetime, reply: httpx.Response | None, quota: Quota) -> None:
         error: str | None = "no answer"
         if reply is not None:
             failure = responses.failure(reply.status_code, reply.headers, reply.content, attempt.call.path)
@@ -353,7 +353,7 @@ class Client:
             RequestDone(
                 at=began,
                 division=attempt.call.division,
-                method="GET",
+                method=attempt.method,
                 path=attempt.call.path,
                 status=reply.status_code if reply is not None else None,
                 attempt=attempt.number,
@@ -367,5 +367,9 @@ class Client:
         )
 
 
-def _headers(attempt: _Attempt) -> dict[str, str]:
-    return {"Accept": attempt.accept, "Authorization": "Bearer " + attempt.token}
+def _undecided(attempt: Attempt, error: Exception) -> Undecided:
+    told = str(error) if isinstance(error, ExactError) else type(error).__name__
+    return Undecided(
+        f"{attempt.where} was sent, and whether Exact carried it out is unknown ({told.partition(';')[0]}). It was not "
+        "sent again: look in Exact before you do"
+    )

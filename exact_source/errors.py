@@ -7,10 +7,11 @@ ExactError
 │   ├── NeverConnected, TokenRotatedElsewhere, TokenExpired, ConsentWithdrawn, RotationInterrupted
 ├── Retryable               try again later                                      exit 4
 │   ├── Unreachable, ServerFault, Maintenance, Busy
+├── Undecided               a write whose outcome is unknown; look before it is repeated  exit 4
 ├── Paused                  wait for the quota, then run again                   exit 5
 │   ├── DayQuotaSpent, CallBudgetSpent, EndpointBlocked
 ├── Rejected                Exact refused the request; repeating will not help   exit 6
-│   ├── Forbidden, NotFound, BadQuery, BusinessRule
+│   ├── Forbidden, NotFound, BadQuery, BusinessRule, Conflict
 ├── Unreadable              the answer could not be understood; nothing was lost exit 7
 └── Suspect                 the answer contradicts what was known; nothing was removed exit 8
 """
@@ -92,6 +93,12 @@ class Busy(Retryable):
     """Another process holds what this one needs."""
 
 
+class Undecided(ExactError):
+    """A write was sent and nobody knows whether Exact carried it out. It is never repeated before it is looked up."""
+
+    exit_code = 4
+
+
 class Paused(ExactError):
     """A quota or breaker says stop; the next run goes on from here."""
 
@@ -111,9 +118,17 @@ class EndpointBlocked(Paused):
 
 
 class Rejected(ExactError):
-    """Exact understood the request and refused it."""
+    """Exact understood the request and refused it.
+
+    ``told`` holds its words as they came, ``fields`` the fields that they name, in the language of the user.
+    """
 
     exit_code = 6
+
+    def __init__(self, message: str, *, told: str = "", fields: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.told = told
+        self.fields = fields
 
 
 class Forbidden(Rejected):
@@ -122,8 +137,8 @@ class Forbidden(Rejected):
     ``is_division_wide`` says that no other endpoint of this division will answer either.
     """
 
-    def __init__(self, message: str, *, is_division_wide: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, told: str = "", is_division_wide: bool = False) -> None:
+        super().__init__(message, told=told)
         self.is_division_wide = is_division_wide
 
 
@@ -137,6 +152,10 @@ class BadQuery(Rejected):
 
 class BusinessRule(Rejected):
     """500 with a text: a rule of the books refuses this (§5)."""
+
+
+class Conflict(Rejected):
+    """The row was changed in Exact since it was read, or its write is already there with another content."""
 
 
 class Unreadable(ExactError):

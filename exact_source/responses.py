@@ -39,6 +39,8 @@ REASONS = {
     "WrongDivision": "the division does not belong to this licence or region",
 }
 SHOWN = 300  # characters of a foreign text that a message repeats
+WHOLE = 2_000  # of a business error, which a person has to read to its end
+FIELD_NAME = re.compile(r"[^:]+: (?P<name>[^:]{1,60})")  # ``Verplicht: Serie``, whatever the language (§5)
 MISSING_MEMBER = re.compile(
     r"(?:Could not find a property named|No property) '(?P<name>\w+)'|"
     r"property name '(?P<other>\w+)' specified for type"
@@ -51,24 +53,39 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, where: str) ->
         return None
     told = message(body)
     if status in (500, 501) and told and _is_enveloped(body) and not is_generic(told):
-        return BusinessRule(f"Exact refused {where}: {told}")
+        whole = words(body)
+        return BusinessRule(f"Exact refused {where}: {_one_line(whole)}", told=whole, fields=_fields(whole))
     if status >= 500 or status == 408:
         return _fault(status, body, where)
     if 300 <= status < 400:
         return Unreadable(f"{where} was redirected (HTTP {status}), which Exact's API never does; nothing was followed")
-    return _refusal(status, headers, told, where)
+    return _refusal((status, words(body)), headers, told, where)
 
 
-def _refusal(status: int, headers: Mapping[str, str], told: str, where: str) -> Rejected:
+def _refusal(reply: tuple[int, str], headers: Mapping[str, str], told: str, where: str) -> Rejected:
+    status, whole = reply
     if status == 403:
         reason = headers.get("Reason", "").split(":")[0].strip()
         is_division_wide = reason in REASONS or "division scope" in told
-        return Forbidden(f"Exact forbids {where}: {_forbidden(headers, told)}", is_division_wide=is_division_wide)
+        return Forbidden(
+            f"Exact forbids {where}: {_forbidden(headers, told)}", told=whole, is_division_wide=is_division_wide
+        )
     if status == 404:
-        return NotFound(f"Exact knows no {where} (HTTP 404){_colon(told)}")
+        return NotFound(f"Exact knows no {where} (HTTP 404){_colon(told)}", told=whole)
     if status == 400:
-        return BadQuery(f"Exact does not accept the query of {where}{_colon(told) or ' (HTTP 400 without a text)'}")
-    return Rejected(f"Exact refused {where} with HTTP {status}{_colon(told)}")
+        found = MISSING_MEMBER.search(whole)
+        return BadQuery(
+            f"Exact does not accept the query of {where}{_colon(told) or ' (HTTP 400 without a text)'}",
+            told=whole,
+            fields=(found["name"] or found["other"],) if found else (),
+        )
+    return Rejected(f"Exact refused {where} with HTTP {status}{_colon(told)}", told=whole)
+
+
+def _fields(whole: str) -> tuple[str, ...]:
+    """The fields that the messages of a business error name after their colon."""
+    found = (FIELD_NAME.fullmatch(line.strip()) for line in whole.splitlines())
+    return tuple(one["name"] for one in found if one)
 
 
 def _fault(status: int, body: bytes, where: str) -> Retryable:
@@ -95,8 +112,17 @@ def _colon(told: str) -> str:
 
 def message(body: bytes) -> str:
     """The text of an error body in JSON or XML, on one line and shortened; empty when there is none."""
+    return _one_line(words(body))[:SHOWN]
+
+
+def words(body: bytes) -> str:
+    """The text of an error body as Exact wrote it, several messages on lines of their own."""
     raw = body.decode("utf-8", "replace").lstrip("\ufeff").strip()
-    return " | ".join(_error_text(raw).split("\r\n")).replace("\n", " ").strip()[:SHOWN]
+    return _error_text(raw).strip()[:WHOLE]
+
+
+def _one_line(whole: str) -> str:
+    return " | ".join(whole.split("\r\n")).replace("\n", " ").strip()
 
 
 def _is_enveloped(body: bytes) -> bool:
