@@ -25,6 +25,7 @@ from uuid import UUID
 from exact_source.actions.derivation import (
     BalancedEntry,
     BalancedStatement,
+    Change,
     ChangedListing,
     Input,
     Listing,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -69,6 +70,18 @@ class Input(Record):
         for group in self.exact_groups:
             if not any(getattr(self, name) for name in group):
                 raise ValueError(f"{' or '.join(group)} is needed")
+        return self
+
+
+class Change(Input):
+    """What is to be changed in one record: a field that is set to None is emptied, one that is not set stays."""
+
+    id: UUID = Field(description="The key of the record in Exact.")
+
+    @model_validator(mode="after")
+    def _is_some(self) -> Self:
+        if not self.model_fields_set & self.exact_members.keys():
+            raise ValueError("nothing to change was given")
         return self
 
 
@@ -176,11 +189,11 @@ def to_create(name: str, end: Endpoint, header: str | None = None) -> type[Input
 
 
 @cache
-def to_update(name: str, end: Endpoint) -> type[Input]:
-    """What a PUT takes: a field that is set to None is emptied, one that is not set stays as it is."""
+def to_update(name: str, end: Endpoint) -> type[Change]:
+    """What a PUT takes."""
     changed = [one for one in end.fields if one.updatable and one.name not in end.key]
     fields = {values.name_of(one.name): _field(end, one, is_needed=False) for one in changed}
-    made: type[Input] = _made(name, Input, end, {**fields})
+    made: type[Change] = _made(name, Change, end, fields)
     return made
 
 

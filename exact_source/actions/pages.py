@@ -151,9 +151,9 @@ def found(
     return rows[0] if rows else None
 
 
-def got(session: Session, row: type[R], key: Any, division: int) -> R:
+def got(session: Session, row: type[R], key: Any, division: int, select: Sequence[str] | None = None) -> R:
     """The row with this key, or NotFound."""
-    one = found(session, row, key, division)
+    one = found(session, row, key, division, select)
     if one is not None:
         return one
     if session.is_dry:
