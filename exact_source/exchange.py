@@ -55,7 +55,9 @@ class Request:
 
     @property
     def link(self) -> str:
-        """The path from the root, or the absolute link, with its query. ConfigurationError when no division is known."""
+        """The path from the root with its query, or the absolute link to the letter."""
+        if "://" in self.path and not self.query:
+            return self.path
         path, mark, asked = self.path.partition("?")
         options = [asked] if asked else []
         options += [f"{quote(name, safe='$')}={odata.encoded(value)}" for name, value in self.query.items()]

@@ -38,6 +38,7 @@ OWN_REFERENCES: tuple[tuple[str, ...], ...] = (
     ("Topic", "CallbackURL"),
     ("Description",),
 )
+SURE = frozenset({"YourRef", "Code"})  # whatever else of the row differs from what was sent
 # Whom or what a row belongs to; others may have made such a row as well.
 OWNERS = ("OrderedBy", "Customer", "Supplier", "Account", "OrderAccount", "Employee", "Project", "Item", "Document")
 PRINTED = "salesinvoice/PrintedSalesInvoices"
@@ -93,7 +94,9 @@ class Search:
         """The first page of what could be the row."""
         where = odata.both(*(_equals(self.endpoint, *one) for one in self.lookup.members.items()), self.since)
         select = dict.fromkeys([*self.endpoint.key, *self._compared(), *self._sized()])
-        return Request("GET", odata.path_and_query(self.endpoint.path, division=division, select=select, where=where), division)
+        return Request(
+            "GET", odata.path_and_query(self.endpoint.path, division=division, select=select, where=where), division
+        )
 
     def key_of(self, row: Mapping[str, Any]) -> str:
         return str(row.get(self.endpoint.key[0]))
@@ -107,7 +110,7 @@ class Search:
         agreeing = [row for row in left if self._agrees(row)]
         if len(agreeing) == 1 and (self.lookup.is_own or len(self._compared()) >= ENOUGH):
             return Found(agreeing[0])
-        if len(left) == 1 and self.lookup.is_own and not self._sized():
+        if len(left) == 1 and SURE & set(self.lookup.members):
             return Found(left[0])
         if not agreeing and self._sized():
             return Absent()
@@ -137,11 +140,12 @@ def _printed(write: Write) -> Lookup | None:
 
 def _reference(path: str, body: Mapping[str, Any]) -> Lookup:
     endpoint = endpoint_of(path)
+    usable = {name: value for name, value in body.items() if _is_reference(value) and endpoint and endpoint.has(name)}
+    owner = {name: usable[name] for name in OWNERS if name in usable}
     for names in OWN_REFERENCES:
-        if all(_is_reference(body.get(name)) and endpoint and endpoint.has(name) for name in names):
-            return Lookup({name: body[name] for name in names})
-    owner = next((name for name in OWNERS if _is_reference(body.get(name)) and endpoint and endpoint.has(name)), None)
-    return Lookup({owner: body[owner]} if owner else {}, is_own=False)
+        if usable.keys() >= set(names):
+            return Lookup(owner | {name: usable[name] for name in names})
+    return Lookup(owner, is_own=False)
 
 
 def _is_reference(value: object) -> bool:
@@ -170,9 +174,9 @@ def _same(sent: Any, kept: Any) -> bool:
         return True
     if isinstance(sent, bool) or isinstance(kept, bool):
         return bool(sent) == bool(kept)
-    numbers = _number(sent), _number(kept)
-    if None not in numbers:
-        return abs((numbers[0] or 0) - (numbers[1] or 0)) <= Decimal("0.01")
+    one, other = _number(sent), _number(kept)
+    if one is not None and other is not None:
+        return abs(one - other) <= Decimal("0.01")
     if isinstance(kept, str) and kept.startswith("/Date("):
         return str(sent)[:10] == columns.naive_of(kept).date().isoformat()
     return str(sent).strip().casefold() == str(kept).strip().casefold()

@@ -96,6 +96,15 @@ class SessionLife:
         return bool(session.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_number(holder)))))
 
 
+def life_of(store: Store) -> Life | None:
+    """None where no other process can come by, or the database has no lock that ends with its holder."""
+    if store.path is not None:
+        return FileLife(store.path)
+    with store.translated():
+        engine = store.open()
+    return SessionLife(engine) if engine.dialect.name == "postgresql" else None
+
+
 @dataclass(slots=True)
 class RunLock:
     """Holds the divisions that one run of a connection reads."""
@@ -116,7 +125,7 @@ class RunLock:
     def take(self, divisions: Iterable[int]) -> None:
         """All of them, or Busy and none of them."""
         wanted = [code for code in dict.fromkeys(divisions) if code not in self._held]
-        life = self._kind()
+        life = life_of(self.store)
         if not wanted or life is None:
             return
         with self.store.translated():
@@ -140,14 +149,6 @@ class RunLock:
         self._life.close()
         self._holder, self._life = "", ExitStack()
         self._held.clear()
-
-    def _kind(self) -> Life | None:
-        """None where no other process can come by, or the database has no lock that ends with its holder."""
-        if self.store.path is not None:
-            return FileLife(self.store.path)
-        with self.store.translated():
-            engine = self.store.open()
-        return SessionLife(engine) if engine.dialect.name == "postgresql" else None
 
     def _write(self, session: sa.Connection, life: Life, wanted: list[int]) -> None:
         if isinstance(life, SessionLife):

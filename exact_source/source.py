@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import dlt
-import httpx
 from dlt.extract import DltSource
 
-from exact_source import catalogue, ledger, resources, tables
-from exact_source.auth import Authorizer
+from exact_source import catalogue, resources, tables
 from exact_source.catalogue import Entity, FeedKind
-from exact_source.client import Client, TokenSource
-from exact_source.clock import Clock, SystemClock
+from exact_source.client import Client
 from exact_source.columns import Decimals
-from exact_source.connections import Connection
 from exact_source.cursors import Window
 from exact_source.errors import (
     ConfigurationError,
@@ -32,36 +28,20 @@ from exact_source.errors import (
     UnknownName,
     Unreadable,
 )
-from exact_source.events import Listener, ignore
 from exact_source.extraction import Extraction
 from exact_source.jobs import Options, Session
-from exact_source.ledger import Ledger, StoreBook, Terms
 from exact_source.mirror import Mirror
 from exact_source.odata import path_and_query
+from exact_source.opening import Surroundings as Surroundings
+from exact_source.opening import known_divisions, opened
 from exact_source.rejections import RejectedRow
 from exact_source.run_lock import RunLock
 from exact_source.settings import Settings, load_settings
-from exact_source.store import Store
 from exact_source.tables import Row
-from exact_source.tokens import TokenStore
 
 DIVISIONS = catalogue.endpoint("system/Divisions")
 ME = catalogue.endpoint("current/Me")
 INACTIVE = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a source runs in, beyond its settings: time, the way out, who listens, and a limit on calls.
-
-    ``overrides`` are settings given by hand, such as ``base_url`` or ``token_store``.
-    """
-
-    clock: Clock = field(default_factory=SystemClock)
-    transport: httpx.BaseTransport | None = None
-    listener: Listener = ignore
-    max_calls: int | None = None
-    overrides: Mapping[str, object] = field(default_factory=dict)
 
 
 def exact_online(
@@ -176,49 +156,11 @@ def open_session(connection: str, around: Surroundings, divisions: Sequence[int]
     settings = load_settings(connection, divisions=divisions, **around.overrides)
     contracts = _contracts(settings.schema_contract)
     with ExitStack() as stack:
-        store = TokenStore.from_settings(settings)
-        stack.callback(store.close)
-        tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
-        tokens.access_token()
-        known = store.read(connection)
-        client, shared = open_client(stack, settings, around, tokens=tokens, known=known)
-        lock = stack.enter_context(RunLock(shared, connection, around.clock.now()))
-        session = replace(_session(settings, client, lock, _known_divisions(known)), contracts=contracts)
-        client.owns(stack.pop_all())
-        return session
-
-
-def open_client(
-    stack: ExitStack, settings: Settings, around: Surroundings, *, tokens: TokenSource, known: Connection | None
-) -> tuple[Client, Store]:
-    """A client of the connection, and the store in which its calls are counted with those of all other processes.
-
-    Both close with ``stack``.
-    """
-    shared = Store(settings.token_store, ledger.metadata, swift=True)
-    stack.callback(shared.close)
-    client = Client(
-        settings.base_url,
-        tokens,
-        around.clock,
-        transport=around.transport,
-        listener=around.listener,
-        max_calls=around.max_calls,
-        ledger=Ledger(StoreBook(shared), _terms(settings, known)),
-        timeout=settings.timeout,
-    )
-    stack.callback(client.close)
-    return client, shared
-
-
-def _terms(settings: Settings, known: Connection | None) -> Terms:
-    identity = known.identity if known else None
-    return Terms(
-        app=ledger.app_name(settings.base_url, settings.client_id),
-        user=(identity.user_id if identity else None) or settings.connection,
-        daily_reserve=settings.daily_reserve,
-        breaker_limit=settings.breaker_limit,
-    )
+        door = opened(settings, around, stack)
+        lock = stack.enter_context(RunLock(door.shared, connection, around.clock.now()))
+        session = _session(settings, door.client, lock, known_divisions(door.known))
+        door.client.owns(stack.pop_all())
+        return replace(session, contracts=contracts)
 
 
 def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[int]) -> Session:
@@ -245,15 +187,6 @@ def _session(settings: Settings, client: Client, lock: RunLock, known: Sequence[
 
 def _contracts(given: Mapping[str, str]) -> dict[str, str]:
     return {name if name == "*" else _entity(name).name: mode for name, mode in given.items()}
-
-
-def _known_divisions(connection: Connection | None) -> list[int]:
-    """The divisions seen when consent was given, the user's current one first."""
-    identity = connection.identity if connection else None
-    if identity is None:
-        return []
-    current = [identity.current_division] if identity.current_division else []
-    return current + [division.code for division in identity.divisions]
 
 
 def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row], list[RejectedRow]]:

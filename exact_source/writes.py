@@ -1,4 +1,4 @@
-"""One write as a value: what goes where, under which key it happens once, and how it is told from all others. No I/O."""
+"""One write as a value: what goes where, under which key it happens once, how it is told from others. No I/O."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ class Write:
         try:
             return catalogue.entity(self.entity).feed("single").endpoint.path.removeprefix("{division}/")
         except (KeyError, ValueError):
-            raise UnknownName(f"there is no entity {self.entity!r} to write to; a path such as crm/Accounts will do") from None
+            raise UnknownName(
+                f"there is no entity {self.entity!r} to write to; a path such as crm/Accounts will do"
+            ) from None
 
     @property
     def name(self) -> str:
@@ -115,7 +117,7 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, Made):
         return {MADE: value.step}
-    raise TypeError(f"{type(value).__name__} has no place in a body for Exact")
+    raise ConfigurationError(f"a {type(value).__name__} has no place in a body for Exact")
 
 
 def filled_in(value: Any, made: Mapping[str, str]) -> Any:

@@ -1,0 +1,143 @@
+"""Opens a connection: its settings, tokens, shared ledger and client, and the lock that keeps others out of a division.
+
+For one request or some writes that is all there is to open; what is to be read is found out by ``source``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from exact_source import entries, ledger
+from exact_source.auth import Authorizer
+from exact_source.client import Client
+from exact_source.clock import Clock, SystemClock
+from exact_source.connections import Connection
+from exact_source.entries import Entries
+from exact_source.errors import Busy, ConfigurationError
+from exact_source.events import Listener, ignore
+from exact_source.ledger import Ledger, StoreBook, Terms
+from exact_source.outbox import Outbox
+from exact_source.run_lock import RunLock
+from exact_source.secrets_at_rest import Cipher
+from exact_source.settings import Settings, load_settings
+from exact_source.store import Store
+from exact_source.tokens import TokenStore
+
+TURN_SECONDS, TURNS = 0.5, 120  # how a writer waits for a division that somebody else uses
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a source runs in, beyond its settings: time, the way out, who listens, and a limit on calls.
+
+    ``overrides`` are settings given by hand, such as ``base_url`` or ``token_store``.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    transport: httpx.BaseTransport | None = None
+    listener: Listener = ignore
+    max_calls: int | None = None
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An open connection. ``known`` is what is stored of it; ``shared`` the store that all processes share."""
+
+    settings: Settings
+    client: Client
+    known: Connection | None
+    shared: Store
+
+
+def opened(settings: Settings, around: Surroundings, stack: ExitStack) -> Door:
+    """Opens a connection for as long as ``stack`` lasts; asks Exact nothing but, if need be, a token."""
+    store = TokenStore.from_settings(settings)
+    stack.callback(store.close)
+    tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
+    tokens.access_token()
+    known = store.read(settings.connection)
+    shared = Store(settings.token_store, ledger.metadata, swift=True)
+    stack.callback(shared.close)
+    client = Client(
+        settings.base_url,
+        tokens,
+        around.clock,
+        transport=around.transport,
+        listener=around.listener,
+        max_calls=around.max_calls,
+        ledger=Ledger(StoreBook(shared), _terms(settings, known)),
+        timeout=settings.timeout,
+    )
+    stack.callback(client.close)
+    return Door(settings, client, known, shared)
+
+
+def _terms(settings: Settings, known: Connection | None) -> Terms:
+    identity = known.identity if known else None
+    return Terms(
+        app=ledger.app_name(settings.base_url, settings.client_id),
+        user=(identity.user_id if identity else None) or settings.connection,
+        daily_reserve=settings.daily_reserve,
+        breaker_limit=settings.breaker_limit,
+    )
+
+
+def known_divisions(connection: Connection | None) -> list[int]:
+    """The divisions seen when consent was given, the user's current one first."""
+    identity = connection.identity if connection else None
+    if identity is None:
+        return []
+    current = [identity.current_division] if identity.current_division else []
+    return current + [division.code for division in identity.divisions]
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where requests and writes of one connection are handed in. Nobody else uses their divisions meanwhile."""
+
+    client: Client
+    outbox: Outbox
+    settings: Settings
+    known: Connection | None
+    _lock: RunLock
+
+    def division(self, asked: int | None) -> int:
+        """The division to work in: the one asked for, else the only one there is. Never the one last opened (§10)."""
+        choices = list(self.settings.divisions or dict.fromkeys(known_divisions(self.known)))
+        if asked is None and len(choices) != 1:
+            named = f" of {', '.join(map(str, sorted(choices)))}" if choices else ""
+            raise ConfigurationError(f"name a division{named}: --division CODE, or the setting divisions")
+        return choices[0] if asked is None else asked
+
+    def take(self, division: int | None) -> None:
+        """Waits until nobody else uses the division; Busy when somebody does for a minute."""
+        for _ in range(TURNS):
+            try:
+                self._lock.take([] if division is None else [division])
+            except Busy:
+                self.client.wait(division, TURN_SECONDS, "another process uses this division")
+            else:
+                return
+        self._lock.take([] if division is None else [division])
+
+
+@contextmanager
+def desk(connection: str, around: Surroundings) -> Iterator[Desk]:
+    """Opens a connection for requests and writes."""
+    with ExitStack() as stack:
+        door = opened(load_settings(connection, **around.overrides), around, stack)
+        outbox = stack.enter_context(Outbox(kept(door.settings, stack), door.client))
+        lock = stack.enter_context(RunLock(door.shared, connection, around.clock.now()))
+        yield Desk(door.client, outbox, door.settings, door.known, lock)
+
+
+def kept(settings: Settings, stack: ExitStack) -> Entries:
+    """The outbox of a connection as it lies in the store, without any network."""
+    store = Store(settings.token_store, entries.metadata)
+    stack.callback(store.close)
+    return Entries(store, Cipher.from_settings(settings), settings.connection)
