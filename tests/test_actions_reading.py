@@ -207,7 +207,7 @@ def test_a_dry_run_prints_the_request_and_sends_nothing(desk: Desk) -> None:
 
 
 def test_a_row_that_does_not_fit_is_told_beside_the_others(desk: Desk) -> None:
-    body = '{"d": [{"ID": "%s", "Type": "x"}, {"ID": "%s", "Type": 20}]}' % (UUID(int=1), UUID(int=2))
+    body = json.dumps({"d": [{"ID": str(UUID(int=1)), "Type": "x"}, {"ID": str(UUID(int=2)), "Type": 20}]})
     desk.exact.fail_next(1, "Journals", Canned(200, body, {"Content-Type": "application/json"}))
     found = call(desk, "list-journals")
     assert [row["type"] for row in found["rows"]] == [20]

@@ -11,6 +11,7 @@ Models are in ``models``; every action is a function here and a name for ``exact
 from __future__ import annotations
 
 from exact_source.actions import models
+from exact_source.actions.generic import Create, Delete, SavedRecord, Update, create, delete, find, update
 from exact_source.actions.pages import Listed, Misfit
 from exact_source.actions.reading import (
     ById,
@@ -37,20 +38,66 @@ from exact_source.actions.reading import (
     list_transaction_lines,
     list_vat_codes,
 )
-from exact_source.actions.registry import Action, action, actions
+from exact_source.actions.registry import Action, actions
+from exact_source.actions.saving import Key, Removed, Saved
 from exact_source.actions.session import Planned, Session, open_connection
+from exact_source.actions.writing import (
+    create_bank_entry,
+    create_contact,
+    create_customer,
+    create_general_journal_entry,
+    create_invoice,
+    create_item,
+    create_project,
+    create_purchase_invoice,
+    create_quotation,
+    create_sales_entry,
+    create_sales_order,
+    create_time_transaction,
+    delete_contact,
+    delete_customer,
+    delete_item,
+    update_contact,
+    update_customer,
+    update_invoice,
+    update_item,
+)
 
 __all__ = [
     "Action",
     "ById",
+    "Create",
+    "Delete",
     "GetSalesInvoice",
+    "Key",
     "Listed",
     "Misfit",
     "Nothing",
     "Planned",
+    "Removed",
+    "Saved",
+    "SavedRecord",
     "Session",
-    "action",
+    "Update",
     "actions",
+    "create",
+    "create_bank_entry",
+    "create_contact",
+    "create_customer",
+    "create_general_journal_entry",
+    "create_invoice",
+    "create_item",
+    "create_project",
+    "create_purchase_invoice",
+    "create_quotation",
+    "create_sales_entry",
+    "create_sales_order",
+    "create_time_transaction",
+    "delete",
+    "delete_contact",
+    "delete_customer",
+    "delete_item",
+    "find",
     "get_account",
     "get_contact",
     "get_current_user",
@@ -73,4 +120,9 @@ __all__ = [
     "list_vat_codes",
     "models",
     "open_connection",
+    "update",
+    "update_contact",
+    "update_customer",
+    "update_invoice",
+    "update_item",
 ]

@@ -140,9 +140,7 @@ def listed(session: Session, asked: Listing, row: type[R], division: int | None)
     return Listed[row](rows=rows, cursor=cursor, misfits=walk.misfits)  # type: ignore[valid-type]
 
 
-def found(
-    session: Session, row: type[R], key: Any, division: int, select: Sequence[str] | None = None
-) -> R | None:
+def found(session: Session, row: type[R], key: Any, division: int, select: Sequence[str] | None = None) -> R | None:
     """The row with this key, asked for by a filter: a key that is not there is no error of the endpoint (§3.4)."""
     end = row.exact_endpoint
     member = next(one for one in end.fields if one.name == end.key[0])

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from pydantic import Field
 
 from exact_source import tables
-from exact_source.actions import company, models, pages, values
+from exact_source.actions import company, derivation, pages, values
 from exact_source.actions.derivation import Change, Input, Model, Row
 from exact_source.actions.session import Session
 from exact_source.catalogue import Nested
@@ -23,6 +23,7 @@ from exact_source.outbox import Written
 from exact_source.writes import Write
 
 R = TypeVar("R", bound=Row)
+How: TypeAlias = Literal["sent", "found", "known", "planned"]
 NOWHERE = UUID(int=0)  # the id of what a dry run would have made
 
 
@@ -34,7 +35,7 @@ class Saved(Model, Generic[R]):
 
     id: UUID
     key: str
-    how: Literal["sent", "found", "known", "planned"] = "sent"
+    how: How = "sent"
     row: R | None = None
     note: str | None = None
 
@@ -44,7 +45,7 @@ class Removed(Model):
 
     id: UUID
     key: str
-    how: Literal["sent", "found", "known", "planned"] = "sent"
+    how: How = "sent"
 
 
 class Key(Model):
@@ -93,7 +94,7 @@ def path_of(model: type[Any] | Any) -> str:
 
 
 def body_of(given: Input, *, empties: bool = False) -> dict[str, Any]:
-    """The body: members by their names on the wire, in Exact's order, lines within. ``empties``: None is written too."""
+    """The body: members by their names on the wire, in Exact's order, lines within. ``empties``: None is sent, too."""
     body: dict[str, Any] = {}
     for name, member in given.exact_members.items():
         value = getattr(given, name)
@@ -118,13 +119,11 @@ def id_of(done: Written, session: Session) -> UUID:
         ) from None
 
 
-def how(done: Written, session: Session) -> str:
+def how(done: Written, session: Session) -> How:
     return "planned" if session.is_dry else done.how
 
 
-def read_back(
-    session: Session, row: type[Row], key: UUID, division: int, counts: Mapping[str, int]
-) -> dict[str, Any]:
+def read_back(session: Session, row: type[Row], key: UUID, division: int, counts: Mapping[str, int]) -> dict[str, Any]:
     """The record as Exact has it now, with the lines that were sent along; or a note.
 
     Raises Suspect when lines are missing: Exact does not promise that a header comes with all its lines (§9.5).
@@ -150,8 +149,10 @@ def read_back(
 def _lines(session: Session, part: Nested, key: UUID, division: int) -> list[Row] | None:
     if part.header is None or "GET" not in part.lines.verbs:
         return None
-    lines: type[Row] = getattr(models, models.derivation.line_name(part))
-    return pages.everything(session, lines, division, f"{part.header} eq guid'{key}'")
+    lines: list[Row] = pages.everything(
+        session, derivation.row(derivation.line_name(part), part.lines), division, f"{part.header} eq guid'{key}'"
+    )
+    return lines
 
 
 def answered(row: type[R], done: Written, division: int) -> R | None:

@@ -1,26 +1,26 @@
 """An open connection for actions: which division is meant, the way to Exact, and what a dry run would have sent.
 
-No other run or session works in a division while this one does; ``Busy`` when one does already.
+No run and no other session works in a division while this one does; ``Busy`` when that lasts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from exact_source import responses, source, tables
-from exact_source.auth import Authorizer
+from exact_source import opening, responses, tables
 from exact_source.catalogue import Endpoint
 from exact_source.client import Client
 from exact_source.connections import Connection
-from exact_source.errors import BadQuery, UnknownName
-from exact_source.run_lock import RunLock
+from exact_source.errors import BadQuery, ReconnectRequired, UnknownName
+from exact_source.exchange import Request
+from exact_source.opening import Desk, Surroundings
+from exact_source.outbox import Written
 from exact_source.settings import Settings, load_settings
-from exact_source.source import Surroundings
 from exact_source.tables import Page
 from exact_source.tokens import TokenStore
+from exact_source.writes import Write
 
 INACTIVE = 0
 
@@ -41,14 +41,14 @@ class Session:
 
     settings: Settings
     client: Client
-    lock: RunLock
     known: Mapping[int, str]
+    desk: Desk | None = None
     planned: list[Planned] | None = None
     _dropped: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def is_dry(self) -> bool:
-        return self.planned is not None
+        return self.desk is None
 
     def division(self, given: int | None = None) -> int:
         """The division that is meant: the given one, else the only one of the settings, else the only one there is."""
@@ -56,17 +56,29 @@ class Session:
         if len(chosen) != 1:
             there = ", ".join(f"{code} ({name})" for code, name in self.known.items()) or "none that is known"
             raise UnknownName(f"say which division is meant; there are {there}")
-        if not self.is_dry:
-            self.lock.take(chosen)
+        if self.desk is not None:
+            self.desk.take(chosen[0])
         return chosen[0]
 
     def read(self, link: str, end: Endpoint, division: int | None) -> Page:
         """One page. In a dry run it is empty, and the request is noted."""
         if self.planned is not None:
-            self.planned.append(Planned("GET", self.client.absolute(link), {"Accept": "application/json"}))
+            self._plan(Request("GET", link, division))
             return Page([], None)
         page, _ = self.client.get(link, lambda body: tables.read_page(end, body), division=division)
         return page
+
+    def write(self, write: Write) -> Written:
+        """Carried out once, whatever happens on the way. In a dry run it is noted."""
+        if self.desk is None:
+            self._plan(write.request())
+            return Written(None, "done", None, write.name, "sent")
+        return self.desk.outbox.submit(write)
+
+    def _plan(self, request: Request) -> None:
+        if self.planned is not None:
+            url = self.client.absolute(request.link)
+            self.planned.append(Planned(request.method, url, request.headers, request.body))
 
     def dropped(self, end: Endpoint) -> set[str]:
         """Members that this service turned out to lack."""
@@ -81,26 +93,54 @@ class Session:
         return True
 
 
+class _NoTokens:
+    """A dry run never gets as far as to need one."""
+
+    def access_token(self) -> str:
+        raise ReconnectRequired("a dry run sends nothing")
+
+    def renew_after_401(self, seen_token: str, told: str = "") -> str:
+        del seen_token, told
+        raise ReconnectRequired("a dry run sends nothing")
+
+
 @contextmanager
 def open_connection(
-    name: str = "default", surroundings: Surroundings | None = None, *, dry_run: bool = False, **overrides: Any
+    name: str = "default",
+    *,
+    divisions: Sequence[int] | None = None,
+    dry_run: bool = False,
+    surroundings: Surroundings | None = None,
 ) -> Iterator[Session]:
-    """``with open_connection() as session: …``. Asks Exact nothing by itself.
+    """``with open_connection() as session: …``; asks Exact nothing by itself, but a token if need be.
 
-    ``overrides`` are settings, such as ``divisions`` or ``token_store``. A session of a dry run sends nothing.
+    ``divisions``: those that may be meant, by default those of the settings. A session of a dry run sends nothing and
+    needs no token.
     """
     around = surroundings or Surroundings()
-    settings = load_settings(name, **{**around.overrides, **overrides})
+    if divisions is not None:
+        around = Surroundings(
+            around.clock,
+            around.transport,
+            around.listener,
+            around.max_calls,
+            {**around.overrides, "divisions": divisions},
+        )
     with ExitStack() as stack:
-        store = TokenStore.from_settings(settings)
-        stack.callback(store.close)
-        tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
-        if not dry_run:
-            tokens.access_token()
-        known = store.read(name)
-        client, shared = source.open_client(stack, settings, around, tokens=tokens, known=known)
-        lock = stack.enter_context(RunLock(shared, name, around.clock.now()))
-        yield Session(settings, client, lock, _divisions(known), [] if dry_run else None)
+        if dry_run:
+            yield _dry(name, around, stack)
+        else:
+            desk = stack.enter_context(opening.desk(name, around))
+            yield Session(desk.settings, desk.client, _divisions(desk.known), desk)
+
+
+def _dry(name: str, around: Surroundings, stack: ExitStack) -> Session:
+    settings = load_settings(name, **around.overrides)
+    store = TokenStore.from_settings(settings)
+    stack.callback(store.close)
+    client = Client(settings.base_url, _NoTokens(), around.clock)
+    stack.callback(client.close)
+    return Session(settings, client, _divisions(store.read(name)), planned=[])
 
 
 def _divisions(known: Connection | None) -> dict[int, str]:

@@ -7,11 +7,10 @@ created. Two equal records on purpose need keys of their own.
 from __future__ import annotations
 
 from exact_source.actions import models, pages, saving
-from exact_source.actions.derivation import Input
 from exact_source.actions.registry import writes
 from exact_source.actions.saving import Key, Removed, Saved
 from exact_source.actions.session import Session
-from exact_source.errors import BusinessRule, InvalidInput
+from exact_source.errors import BusinessRule
 
 CUSTOMER = "C"
 OPEN = 20  # the status in which an invoice may still be changed (§9.4)
@@ -56,7 +55,9 @@ def create_purchase_invoice(
     session: Session, given: models.CreatePurchaseInvoice, *, division: int | None = None, key: str | None = None
 ) -> Saved[models.PurchaseInvoice]:
     """Create a purchase invoice, the purchase entry of the books, with its lines."""
-    return saving.created(session, given, models.PurchaseInvoice, action="create-purchase-invoice", division=division, key=key)
+    return saving.created(
+        session, given, models.PurchaseInvoice, action="create-purchase-invoice", division=division, key=key
+    )
 
 
 @writes
@@ -80,7 +81,9 @@ def create_general_journal_entry(
     session: Session, given: models.CreateGeneralJournalEntry, *, division: int | None = None, key: str | None = None
 ) -> Saved[models.GeneralJournalEntry]:
     """Create a general journal entry; one that does not balance is refused before it is sent."""
-    return saving.created(session, given, models.GeneralJournalEntry, action="create-general-journal-entry", division=division, key=key)
+    return saving.created(
+        session, given, models.GeneralJournalEntry, action="create-general-journal-entry", division=division, key=key
+    )
 
 
 @writes
@@ -112,7 +115,9 @@ def create_time_transaction(
     session: Session, given: models.CreateTimeTransaction, *, division: int | None = None, key: str | None = None
 ) -> Saved[models.TimeTransaction]:
     """Enter hours."""
-    return saving.created(session, given, models.TimeTransaction, action="create-time-transaction", division=division, key=key)
+    return saving.created(
+        session, given, models.TimeTransaction, action="create-time-transaction", division=division, key=key
+    )
 
 
 @writes
@@ -147,29 +152,25 @@ def update_invoice(
     code = session.division(division)
     before = pages.got(session, models.SalesInvoice, given.id, code, ["Status"])
     if before.status != OPEN and not session.is_dry:
-        raise BusinessRule(f"invoice {given.id} has status {before.status}, and only an open one ({OPEN}) may be changed")
+        raise BusinessRule(
+            f"invoice {given.id} has status {before.status}, and only an open one ({OPEN}) may be changed"
+        )
     return saving.updated(session, given, models.SalesInvoice, division=code, key=key)
 
 
 @writes
-def delete_contact(
-    session: Session, given: Key, *, division: int | None = None, key: str | None = None
-) -> Removed:
+def delete_contact(session: Session, given: Key, *, division: int | None = None, key: str | None = None) -> Removed:
     """Remove a contact."""
     return saving.removed(session, given.id, models.Contact, division=division, key=key)
 
 
 @writes
-def delete_customer(
-    session: Session, given: Key, *, division: int | None = None, key: str | None = None
-) -> Removed:
+def delete_customer(session: Session, given: Key, *, division: int | None = None, key: str | None = None) -> Removed:
     """Remove a relation; Exact refuses one that is in use."""
     return saving.removed(session, given.id, models.Account, division=division, key=key)
 
 
 @writes
-def delete_item(
-    session: Session, given: Key, *, division: int | None = None, key: str | None = None
-) -> Removed:
+def delete_item(session: Session, given: Key, *, division: int | None = None, key: str | None = None) -> Removed:
     """Remove an item; Exact refuses one that is in use."""
     return saving.removed(session, given.id, models.Item, division=division, key=key)

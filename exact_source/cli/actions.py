@@ -6,7 +6,7 @@ import json
 
 import click
 
-from exact_source.actions import action, actions
+from exact_source.actions import actions, find
 from exact_source.cli import options, printing
 
 
@@ -18,7 +18,7 @@ def command(name: str | None, as_json: bool) -> None:
 
     With --json each comes with the JSON schemas of its input and output.
     """
-    chosen = [action(name)] if name else list(actions())
+    chosen = [find(name)] if name else list(actions())
     if as_json:
         told = [one.as_json() for one in chosen]
         printing.print_json(told[0] if name else told)

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from exact_source.actions import Action, Planned, action, open_connection
+from exact_source.actions import Action, Planned, find, open_connection
 from exact_source.actions.calls import as_json as to_json
 from exact_source.actions.calls import checked, read_input
 from exact_source.cli import options, printing
 from exact_source.errors import InvalidInput
-from exact_source.source import Surroundings
+from exact_source.opening import Surroundings
 
 # What a person wants to see of a row, where it has them.
 TELLING = ("code", "name", "description", "subject", "file_name", "number", "date", "status", "amount_dc", "modified")
@@ -28,6 +28,7 @@ MOST_COLUMNS = 12
 @click.option(
     "--division", type=click.IntRange(min=1), metavar="CODE", help="The division; needed when there are more."
 )
+@click.option("--key", metavar="KEY", help="Under this key the write happens once; by default its content is the key.")
 @click.option("--dry-run", is_flag=True, help="Print the requests as they would be sent, and send nothing.")
 @options.connection
 @options.place
@@ -36,6 +37,7 @@ def command(
     name: str,
     given: str,
     division: int | None,
+    key: str | None,
     dry_run: bool,
     connection: str,
     as_json: bool,
@@ -45,11 +47,14 @@ def command(
 
     Decimals may be given as numbers or as text, and are printed as text, digit for digit. Times carry their zone.
     """
-    chosen = action(name)
+    chosen = find(name)
     asked = checked(chosen, read_input(_text(given)))
+    if key is not None and not chosen.is_write:
+        raise click.UsageError(f"--key is for actions that write; {chosen.name} only reads")
+    more = {"key": key} if chosen.is_write else {}
     around = Surroundings(overrides=options.given(**places))
-    with open_connection(connection, around, dry_run=dry_run) as session:
-        result = chosen.run(session, asked, division=division)
+    with open_connection(connection, surroundings=around, dry_run=dry_run) as session:
+        result = chosen.run(session, asked, division=division, **more)
         planned = session.planned
     if planned is not None:
         _print_planned(chosen, planned, as_json)
