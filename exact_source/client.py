@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -34,7 +34,7 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Listener, RequestDone, Waiting, ignore
-from exact_source.exchange import JSON, Attempt, Lane, Reply, Request, TokenSource
+from exact_source.exchange import JSON, Attempt, Lane, Reply, Request, Sink, TokenSource
 from exact_source.host import NEVER_SENT
 from exact_source.ledger import Call, Ledger, Outcome
 from exact_source.limits import NOTHING_KNOWN, Quota
@@ -164,6 +164,13 @@ class Client:
             )
         return Reply(status, headers, answer.body, answer.at)
 
+    def download(self, link: str, sink: Sink, *, division: int | None) -> None:
+        """GETs a link on the same terms as ``get``, its body handed over piece by piece instead of kept in memory."""
+        url = self.absolute(link)
+        attempt = Attempt(url, Call(division, urlsplit(url).path), {"Accept": "*/*"}, sink=sink)
+        with self._in_the_air():
+            self._answered(attempt, lambda _: None, self._lane(division))
+
     @contextmanager
     def _in_the_air(self) -> Iterator[None]:
         """Counts a request until it ends. What it meets once the client is closed is no fault of Exact or the store."""
@@ -242,7 +249,7 @@ class Client:
         request = self._http.build_request(attempt.method, attempt.url, headers=headers, content=attempt.body)
         attempt.is_out = attempt.is_write
         try:
-            reply = self._http.send(request)
+            reply = self._http.send(request) if attempt.sink is None else self._poured(request, attempt.sink)
         except httpx.HTTPError as error:
             attempt.is_out = attempt.is_write and not isinstance(error, NEVER_SENT)
             self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))
@@ -256,6 +263,15 @@ class Client:
         self._settle(attempt, ticket, Outcome(at + quota.skew, quota, reply.status_code))
         self._report(attempt, began, reply, lane.quota)
         return reply, at + quota.skew, quota
+
+    def _poured(self, request: httpx.Request, sink: Sink) -> httpx.Response:
+        """The answer without the body that the sink took; one that is no file with its body, to be understood."""
+        with closing(self._http.send(request, stream=True)) as reply:
+            if reply.status_code != httpx.codes.OK:
+                reply.read()
+                return reply
+            sink(reply.headers, reply.iter_bytes())
+            return httpx.Response(reply.status_code, headers={**reply.headers, "Content-Length": "0"})
 
     def _admitted(self, attempt: Attempt, lane: Lane) -> Ticket:
         """A ticket for one call, with the token to send, once all limits allow it; or an error that says why not."""

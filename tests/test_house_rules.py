@@ -18,10 +18,13 @@ ORDER = """
     errors events clock catalogue odata limits budgets responses retries rejections columns tables cursors reconciliation
     setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock exchange writes lookups envelopes client entries outbox reading jobs extraction mirror deletions contracts rejection_log opening resources source drift books
+    ledger run_lock exchange writes lookups envelopes client entries outbox steps reading jobs extraction mirror deletions contracts rejection_log opening resources source drift books
     packages runs run_history plan actions sandbox cli __main__
 """.split()
-KNOWLEDGE = "errors events catalogue odata limits budgets responses retries rejections columns tables cursors drift reconciliation".split()
+KNOWLEDGE = """
+    errors events catalogue odata limits budgets responses retries rejections columns tables cursors drift reconciliation
+    writes lookups envelopes
+""".split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}
 LONGEST = 400
