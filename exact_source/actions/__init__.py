@@ -11,6 +11,18 @@ Models are in ``models``; every action is a function here and a name for ``exact
 from __future__ import annotations
 
 from exact_source.actions import models
+from exact_source.actions.attachments import (
+    Attached,
+    AttachFileInvoice,
+    DownloadAttachment,
+    Downloaded,
+    DownloadInvoicePDF,
+    Processed,
+    attach_file_invoice,
+    download_attachment,
+    download_invoice_pdf,
+    process_invoice,
+)
 from exact_source.actions.generic import Create, Delete, SavedRecord, Update, create, delete, find, update
 from exact_source.actions.pages import Listed, Misfit
 from exact_source.actions.reading import (
@@ -65,21 +77,28 @@ from exact_source.actions.writing import (
 
 __all__ = [
     "Action",
+    "AttachFileInvoice",
+    "Attached",
     "ById",
     "Create",
     "Delete",
+    "DownloadAttachment",
+    "DownloadInvoicePDF",
+    "Downloaded",
     "GetSalesInvoice",
     "Key",
     "Listed",
     "Misfit",
     "Nothing",
     "Planned",
+    "Processed",
     "Removed",
     "Saved",
     "SavedRecord",
     "Session",
     "Update",
     "actions",
+    "attach_file_invoice",
     "create",
     "create_bank_entry",
     "create_contact",
@@ -97,6 +116,8 @@ __all__ = [
     "delete_contact",
     "delete_customer",
     "delete_item",
+    "download_attachment",
+    "download_invoice_pdf",
     "find",
     "get_account",
     "get_contact",
@@ -120,6 +141,7 @@ __all__ = [
     "list_vat_codes",
     "models",
     "open_connection",
+    "process_invoice",
     "update",
     "update_contact",
     "update_customer",

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from exact_source import steps
-from exact_source.actions import bounds, files, models, pages, saving
+from exact_source.actions import bounds, files, models, pages, saving, values
 from exact_source.actions.derivation import Model
 from exact_source.actions.files import Download
 from exact_source.actions.registry import reads, writes
@@ -22,6 +22,8 @@ from exact_source.steps import Plan
 from exact_source.writes import Made, Write
 
 DOCUMENT_TYPES = {"sales": 10, "purchase": 20}
+ATTACHMENTS, PRINTED = "documents/DocumentAttachments", "salesinvoice/PrintedSalesInvoices"
+ORIGINAL = "&Download=1"  # the bytes instead of a viewer (§11)
 PATHS = {"sales": "salesinvoice/SalesInvoices", "purchase": "purchaseentry/PurchaseEntries"}
 
 
@@ -93,24 +95,106 @@ def attach_file_invoice(
     row: Any = models.SalesInvoice if given.invoice == "sales" else models.PurchaseInvoice
     invoice = pages.got(session, row, given.invoice_id, code)
     key = key or f"attach-{given.invoice_id}-{hashlib.sha256(name.encode() + b'/' + content).hexdigest()[:32]}"
-    known = _known_document(session, key) or invoice.document
-    made = _carried_out(session, Plan(key, _steps(given, invoice, code, known, (name, content))))
-    document = known or saving.id_of(made["document"], session)
-    attachment = saving.id_of(made["attachment"], session)
-    told = saving.how(made["attachment"], session)
-    return Attached(document_id=document, attachment_id=attachment, is_new=known is None, key=key, how=told)
-
-
-def _known_document(session: Session, key: str) -> UUID | None:
-    """Nothing to go by when the plan made a document itself: then it goes on with that one."""
-    del session, key
-    return None
+    made = _carried_out(session, Plan(key, _steps(given, invoice, code, (name, content))))
+    document = saving.id_of(made["document"], session) if "document" in made else invoice.document
+    return Attached(
+        document_id=document,
+        attachment_id=saving.id_of(made["attachment"], session),
+        is_new="document" in made,
+        key=key,
+        how=saving.how(made["attachment"], session),
+    )
 
 
 def _content(given: AttachFileInvoice) -> tuple[str, bytes]:
+    """Name and content of the file, which Exact would take."""
     name, content = files.content_of(given.file) if given.file is not None else ("", given.content or b"")
     if not content:
         raise InvalidInput("attach-file-invoice: the file is empty")
     if len(content) > bounds.LARGEST_FILE:
-        raise InvalidInput(f"attach-file-invoice: the file has {len(content):,} bytes; Exact takes 10,000,000")
+        raise InvalidInput(
+            f"attach-file-invoice: the file has {len(content):,} bytes; Exact takes {bounds.LARGEST_FILE:,}"
+        )
     return given.file_name or name, content
+
+
+def _steps(given: AttachFileInvoice, invoice: Any, division: int, file: tuple[str, bytes]) -> dict[str, Write]:
+    """A document, the file on it and the link to it; only the file where the invoice has a document already."""
+    name, content = file
+    document = Made("document") if invoice.document is None else str(invoice.document)
+    attached = {"Document": document, "FileName": name, "Attachment": values.to_wire(content)}
+    attachment = Write(ATTACHMENTS, "POST", division, body=attached)
+    if invoice.document is not None:
+        return {"attachment": attachment}
+    owner = invoice.ordered_by if given.invoice == "sales" else invoice.supplier
+    body = {"Subject": given.subject or name, "Type": DOCUMENT_TYPES[given.invoice]}
+    if owner is not None:
+        body["Account"] = str(owner)
+    return {
+        "document": Write("documents/Documents", "POST", division, body=body),
+        "attachment": attachment,
+        "link": Write(PATHS[given.invoice], "PUT", division, str(given.invoice_id), {"Document": document}),
+    }
+
+
+def _carried_out(session: Session, plan: Plan) -> dict[str, Written]:
+    """Each step once. A plan that was begun before goes on as it was recorded."""
+    if session.desk is None:
+        return {name: session.write(write) for name, write in zip(plan.steps, plan.writes(), strict=True)}
+    outbox = session.desk.outbox
+    known = [step.key.removeprefix(f"{plan.key}/") for step in outbox.entries.steps(plan.key)]
+    if known:
+        return dict(zip(known, steps.resume(outbox, plan.key), strict=True))
+    return steps.carry_out(outbox, plan)
+
+
+@writes
+def process_invoice(
+    session: Session, given: models.ProcessInvoice, *, division: int | None = None, key: str | None = None
+) -> Processed:
+    """Process a sales invoice: it gets its number, its PDF is made and, if asked for, sent. This cannot be undone."""
+    code = session.division(division)
+    body = saving.body_of(given)
+    done = session.write(Write(PRINTED, "POST", code, body=body, idempotency_key=key, representation=True))
+    printed = saving.answered(models.PrintedInvoice, done, code)
+    back = saving.read_back(session, models.SalesInvoice, given.invoice_id, code, {})
+    return Processed(id=given.invoice_id, key=done.key, how=saving.how(done, session), printed=printed, **back)
+
+
+@reads
+def download_attachment(session: Session, given: DownloadAttachment, *, division: int | None = None) -> Downloaded:
+    """Download one attachment to a file or object store, piece by piece."""
+    code = session.division(division)
+    attachment = pages.got(session, models.DocumentAttachment, given.id, code)
+    return _downloaded(session, attachment, given.to, code)
+
+
+@reads
+def download_invoice_pdf(session: Session, given: DownloadInvoicePDF, *, division: int | None = None) -> Downloaded:
+    """Download the PDF of a sales invoice to a file or object store. An invoice that is not processed has none."""
+    code = session.division(division)
+    invoice = pages.got(session, models.SalesInvoice, given.id, code, ["Document", "InvoiceNumber"])
+    if session.is_dry:
+        return _nothing(given.to)
+    where = f"Document eq guid'{invoice.document}'"
+    found = pages.everything(session, models.DocumentAttachment, code, where) if invoice.document else []
+    papers = [one for one in found if (one.file_name or "").lower().endswith(".pdf")]
+    if not papers:
+        raise NotFound(f"invoice {given.id} has no PDF; process it first")
+    return _downloaded(session, papers[0], given.to, code)
+
+
+def _downloaded(session: Session, attachment: models.DocumentAttachment, to: str, division: int) -> Downloaded:
+    if session.is_dry:
+        return _nothing(to)
+    if attachment.id is None or not attachment.url:
+        raise NotFound("Exact names no address for this attachment")
+    name = attachment.file_name
+    size = int(attachment.file_size) if attachment.file_size is not None else None
+    download = Download(to, size, is_page=bool(name and name.lower().endswith((".html", ".htm"))))
+    files.fetch(session, attachment.url + ORIGINAL, download, division)
+    return Downloaded(attachment_id=attachment.id, file_name=name, size=download.taken, to=to)
+
+
+def _nothing(to: str) -> Downloaded:
+    return Downloaded(attachment_id=saving.NOWHERE, file_name=None, size=0, to=to)
