@@ -21,13 +21,12 @@ _DEMANDED = {
     "cashflow/ProcessPayments": "PaymentIDs",
     "financialtransaction/CashEntries": "JournalCode CashEntryLines",
     "financialtransaction/CashEntryLines": "EntryID GLAccount AmountFC",
-    "generaljournalentry/GeneralJournalEntryLines": "EntryID GLAccount AmountFC Date",
     "purchase/PurchaseInvoiceLines": "Item|PurchaseOrderLine",
     "salesinvoice/InvoiceSalesOrders": "SalesOrderIDs",
     "salesinvoice/PrintedSalesInvoices": "InvoiceID",
     "salesinvoice/SalesInvoiceLines": "InvoiceID Item",
     "salesorder/CompleteSalesOrder": "OrderID",
-    "salesorder/PrintedSalesOrders": "OrderID",
+    "salesorder/PrintedSalesOrders": "OrderId",
     "salesorder/SalesOrderLines": "OrderID Item Quantity",
 }
 

@@ -31,6 +31,7 @@ class Fault(StrEnum):
     DAY_SPENT = "day_spent"
     RESET = "reset"
     LOST_ANSWER = "lost_answer"
+    FAILED_ANSWER = "failed_answer"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
     LATENCY = "latency"
@@ -89,6 +90,7 @@ KINDS: dict[Fault, Kind] = {
     Fault.DAY_SPENT: Kind("answer", "429 of the day; `headers=no` and `body=json` change it", ("headers", "body")),
     Fault.RESET: Kind("answer", "connection reset, the request was not handled"),
     Fault.LOST_ANSWER: Kind("delivery", "connection reset after the request took effect"),
+    Fault.FAILED_ANSWER: Kind("delivery", "500 with an empty body after the request took effect"),
     Fault.TRUNCATED: Kind("delivery", "the body ends before its length"),
     Fault.CORRUPT: Kind("delivery", "half a body with the right length"),
     Fault.LATENCY: Kind("page", "the answer takes `seconds`", ("seconds",)),

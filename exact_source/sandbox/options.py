@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Durations are seconds unless named otherwise. ``page_sizes`` overrides paths (``salesinvoice/SalesInvoices``)."""
+    """Durations are seconds unless named otherwise. ``page_sizes`` overrides paths (``salesinvoice/SalesInvoices``).
+
+    ``body_limit`` is in bytes, 0: none. ``language`` is the user's, and that of business errors, such as ``nl-NL``;
+    empty: ``en-GB``.
+    """
 
     access_lifetime: int = 600
     refresh_threshold: int = 570
@@ -28,3 +32,5 @@ class Options:
     auto_consent: bool = False
     nightly_window: bool = False
     stamp: str = "NL001"
+    body_limit: int = 10_000_000
+    language: str = ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from exact_source.catalogue import Endpoint, endpoint
 from exact_source.clock import Clock
 from exact_source.sandbox import atom, computed
+from exact_source.sandbox.amsterdam import to_milliseconds
 from exact_source.sandbox.computed import User
 from exact_source.sandbox.drift import Drift
 from exact_source.sandbox.families import Relation, family, relations, sources, sync_endpoint
@@ -89,6 +92,30 @@ class Reading:
         if target.key is not None:
             return self._keyed(visit, place, target.key)
         return self._collection(visit, place)
+
+    def drifted(self, end: Endpoint) -> Endpoint:
+        """An endpoint as it is now."""
+        return self._drift.drifted(end)
+
+    def check_right(self, end: Endpoint, division: int) -> None:
+        """Who may not see an endpoint may not write to it either; unlike a GET, that is refused."""
+        if not self._rights.has_right(end, division):
+            raise Refusal(403, "Forbidden")
+
+    def stored(self, visit: Visit, end: Endpoint, key: str | int) -> Body | None:
+        """A row as a GET would show it."""
+        return self._pages.find(self._place(visit, end), (key,))
+
+    def written(self, visit: Visit, end: Endpoint, row: Body) -> Reply:
+        """201 with a row that a POST made."""
+        body = {name: to_milliseconds(value) if isinstance(value, date) else value for name, value in row.items()}
+        shown = self._shape(visit, end, Query({})).row(body)
+        headers = (*_HEADERS, ("Location", shown["__metadata"]["uri"]))
+        if _wants_json(visit.request):
+            return Reply(201, msgspec.json.encode({"d": shown}), (("Content-Type", JSON), *headers))
+        base = base_uri(visit.request.host, visit.target.division, end)
+        text = atom.render_entry(Selection.of(end, None), base, body, self._stamp())
+        return Reply(201, text, (("Content-Type", atom.CONTENT_TYPE), *headers))
 
     def me(self, visit: Visit) -> Reply:
         """``current/Me``: a list of one, also without ``$top`` (§4.3)."""
@@ -207,9 +234,23 @@ class Reading:
             )
         if not self._rights.has_right(end, visit.target.division):
             return replace(place, visible=lambda _row: False)
-        added = self._drift.added(end)
-        adjust = (lambda row: row.update(added)) if added else None
+        adjust = self._adjustment(end, visit.request.host)
         return replace(place, adjust=adjust, visible=self._drift.visible(end, visit.target.division))
+
+    def _adjustment(self, end: Endpoint, host: str) -> Callable[[Body], None] | None:
+        """What is not stored: members that were added lately, and the host in the links to files (§11)."""
+        added = self._drift.added(end)
+        links = [name for name in ("Url", "DocumentViewUrl") if end.has(name) and "ocuments" in end.path]
+        if not added and not links:
+            return None
+
+        def adjust(row: Body) -> None:
+            row.update(added)
+            for name in links:
+                if str(row.get(name) or "").startswith("/"):
+                    row[name] = f"{host}{row[name]}&Stamp={self._options.stamp}"
+
+        return adjust
 
     def _is_visible(self, session: Session, row: Body) -> bool:
         code = row["Code"]

@@ -66,6 +66,13 @@ class Records:
         shape = codec(family)
         return [shape.values(decode(stored.body)) for stored in self._owned(division, family, header)]
 
+    def mentioning(self, division: int, family: str, key: str) -> Iterator[dict[str, Any]]:
+        """The records that hold this key in some member."""
+        shape = codec(family)
+        sql = "select body from record where division = ? and family = ? and instr(body, ?)"
+        for (body,) in self._storage.read(sql, (division, self.number(family), key.encode())):
+            yield shape.values(decode(body))
+
     def count(self, division: int, family: str) -> int:
         return scans.count(self._storage, Scan(division, (self.number(family),)))
 

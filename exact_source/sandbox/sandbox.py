@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from exact_source.sandbox.authorization import Authorization
 from exact_source.sandbox.bodies import Key
 from exact_source.sandbox.computed import User
 from exact_source.sandbox.control import Control
+from exact_source.sandbox.deeds import process
+from exact_source.sandbox.desk import Books, Desk
+from exact_source.sandbox.downloads import Downloads
 from exact_source.sandbox.drift import Drift
 from exact_source.sandbox.families import families_of
 from exact_source.sandbox.faults import Fault, Scheduled, detailed
@@ -28,12 +32,13 @@ from exact_source.sandbox.records import DIVISIONS, Records
 from exact_source.sandbox.rights import Rights
 from exact_source.sandbox.schedule import Schedule
 from exact_source.sandbox.server import Address, Door, serving
-from exact_source.sandbox.service import Gates, Service, Trouble
+from exact_source.sandbox.service import Gates, Service, Trouble, Work
 from exact_source.sandbox.shifted_clock import ShiftedClock
 from exact_source.sandbox.storage import Storage
 from exact_source.sandbox.tokens import App, Tokens
 from exact_source.sandbox.transport import SandboxTransport
 from exact_source.sandbox.upheavals import Upheavals, World
+from exact_source.sandbox.writing import Writing
 
 CLIENT_ID = "5f1c0f3e-6f0b-4c0e-9a53-2d1e7c9b8a40"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105
@@ -82,11 +87,18 @@ class Sandbox:
             )
         )
         shelf = Shelf(self.records, self.rights, drift)
-        self._reading = Reading(shelf, self.clock, self.options, User(_USER_ID))
+        user = User(_USER_ID)
+        if self.options.language:
+            user = replace(user, language=self.options.language)
+        self._reading = Reading(shelf, self.clock, self.options, user)
+        self._books = Books(self.records, self._storage, self.clock, seed, user)
+        work = Work(
+            self._reading, Writing(self._books, self._reading, self.options), Downloads(self._storage, self.records)
+        )
         self._authorization = Authorization(self._tokens, self.options, _USER_ID, self._divisions)
         self._authorization.unticked = frozenset({company.NOT_CONSENTED})
         gates = Gates(self._tokens, self.rights, self._quotas, self._velocity, drift)
-        self._service = Service(gates, self._authorization, self._reading, Trouble(self._schedule, self._upheavals))
+        self._service = Service(gates, self._authorization, work, Trouble(self._schedule, self._upheavals))
         self._open()
 
     # doors
@@ -151,6 +163,14 @@ class Sandbox:
         The log of deletions gets one line per row, with its EntityType and the key of its stream (§6.5).
         """
         self.records.delete(division, self._family(division, name, key), key)
+
+    def process(self, division: int, name: str, key: str) -> None:
+        """Process an open invoice or entry as a bookkeeper would: Status 50. KeyError when there is none."""
+        family = self._family(division, name, key)
+        with self.records.in_transaction():
+            desk = Desk(self._books, division)
+            process(desk, family, key)
+            desk.close()
 
     def move_division(self, code: int, direction: str = "lower") -> None:
         """Move a division to another database: all its row versions change, and DivisionMoveDate."""

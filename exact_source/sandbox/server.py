@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(reply)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_MERGE = _handle  # noqa: N815
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """``Date`` tells the sandbox's time, as the rate headers do."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from exact_source.sandbox import atom, metadata
 from exact_source.sandbox.authorization import Authorization
+from exact_source.sandbox.downloads import DOCS, Downloads
 from exact_source.sandbox.drift import Drift
 from exact_source.sandbox.faults import Fault, Scheduled
 from exact_source.sandbox.messages import HTML, JSON, RecordedRequest, Refusal, Reply, Request, bad_query
@@ -19,10 +20,11 @@ from exact_source.sandbox.reading import Reading, Visit
 from exact_source.sandbox.rendering import render_error
 from exact_source.sandbox.rights import DIVISION_SCOPE, Rights
 from exact_source.sandbox.schedule import Schedule
-from exact_source.sandbox.spoiling import instead, spoiled
+from exact_source.sandbox.spoiling import LOGIN, instead, spoiled
 from exact_source.sandbox.targets import METADATA, Target, read_target
 from exact_source.sandbox.tokens import Session, Tokens, unauthenticated
 from exact_source.sandbox.upheavals import Upheavals
+from exact_source.sandbox.writing import VERBS, Writing
 
 _URL_LIMIT = 6000
 _LOG = 100_000
@@ -50,10 +52,21 @@ class Trouble:
     upheavals: Upheavals
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What answers a request that passed."""
+
+    reading: Reading
+    writing: Writing
+    downloads: Downloads
+
+
 class Service:
     """One Exact Online. Thread-safe."""
 
-    def __init__(self, gates: Gates, authorization: Authorization, reading: Reading, trouble: Trouble) -> None:
+    def __init__(self, gates: Gates, authorization: Authorization, work: Work, trouble: Trouble) -> None:
+        reading = work.reading
+        self._writing, self._downloads = work.writing, work.downloads
         self._clock = reading.clock
         self._trouble = trouble
         self._gates = gates
@@ -117,6 +130,8 @@ class Service:
             return self._authorization.answer(request)
         if request.path == _TOKEN and request.method == "POST":
             return self._gates.tokens.answer(request)
+        if request.path.startswith(DOCS):
+            return self._downloaded(request)
         if not request.path.startswith("/api/v1/"):
             return Reply(404, _LOST, (("Content-Type", HTML),))
         session = self._gates.tokens.session(request)
@@ -161,7 +176,25 @@ class Service:
         if target.endpoint is not None:
             rights.check_scope(target.endpoint)
             rights.check_module(target.endpoint, target.division)
+        if visit.request.method in VERBS:
+            return self._writing.answer(visit)
         return self._reading.answer(visit)
+
+    def _downloaded(self, request: Request) -> Reply:
+        """A file of a document; without a valid token the page that asks to sign in (§11)."""
+        division = self._downloads.division(request)
+        try:
+            session = self._gates.tokens.session(request)
+            _check_alive(session)
+        except Refusal:
+            return Reply(200, LOGIN, (("Content-Type", HTML),))
+        verdict = self._gates.quotas.take(session.client_id, division, self._clock.now())
+        if verdict.is_refused:
+            return Reply(429, headers=verdict.headers)
+        self._gates.rights.check_user()
+        self._check_division(session, division)
+        reply = self._downloads.answer(request)
+        return replace(reply, headers=reply.headers + verdict.headers)
 
     def _described(self, service: str) -> Reply:
         text = metadata.describe(service.lower(), self._gates.drift.drifted)

@@ -16,7 +16,7 @@ GENERIC_FAULT = "A problem has occurred. The cause of this issue will be investi
 BUSINESS_TEXT = "Gegeven bestaat reeds.\r\nVerplicht: Serie"
 _PAGE = "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>"
 _MAINTENANCE = _PAGE.format(title="Maintenance", text="Our servers are under maintenance.").encode()
-_LOGIN = _PAGE.format(title="Exact Online", text="Sign in to continue.").encode()
+LOGIN = _PAGE.format(title="Exact Online", text="Sign in to continue.").encode()
 _GATEWAY = (
     b'{"fault":{"faultstring":"Unable to identify proxy for host: default and url: \\/api",'
     b'"detail":{"errorcode":"messaging.adaptors.http.flow.ApplicationNotFound"}}}'
@@ -29,7 +29,7 @@ _FIXED = {
     Fault.TIMEOUT: Reply(408, reason="Request Timeout"),
     Fault.MAINTENANCE: Reply(503, _MAINTENANCE, _AS_HTML),
     Fault.GATEWAY: Reply(404, _GATEWAY, (("Content-Type", "application/json"),)),
-    Fault.HTML: Reply(200, _LOGIN, _AS_HTML),
+    Fault.HTML: Reply(200, LOGIN, _AS_HTML),
     Fault.RESET: Reply(0, breakage="reset"),
 }
 
@@ -59,6 +59,9 @@ def spoiled(scheduled: Scheduled, request: Request, reply: Reply) -> Reply:
         return replace(reply, delay=reply.delay + scheduled.details.seconds)
     if scheduled.fault is Fault.LOST_ANSWER:
         return replace(reply, breakage="reset")
+    if scheduled.fault is Fault.FAILED_ANSWER:
+        kept = tuple(header for header in reply.headers if header[0].startswith("X-RateLimit"))
+        return replace(reply, status=500, body=b"", headers=kept)
     if scheduled.fault is Fault.TRUNCATED:
         return replace(reply, breakage="truncated")
     if scheduled.fault is Fault.CORRUPT:

@@ -26,6 +26,7 @@ create unique index if not exists record_by_key on record (division, family, sor
 create index if not exists record_by_version on record (division, family, rowversion);
 create index if not exists record_by_modified on record (division, family, modified, sort);
 create index if not exists record_by_parent on record (division, family, parent) where parent is not null;
+create table if not exists content (name text primary key, bytes blob not null) without rowid;
 create table if not exists app (client_id text primary key, secret text not null, redirect_uri text not null);
 create table if not exists consent (
     id integer primary key,
@@ -108,10 +109,21 @@ class Storage:
         """Write a setting."""
         self.write("insert or replace into setting (name, value) values (?, ?)", (name, value))
 
+    def content(self, name: str) -> bytes | None:
+        """The bytes that were kept under a name."""
+        found = self.read("select bytes from content where name = ?", (name,))
+        return bytes(found[0][0]) if found else None
+
+    def keep_content(self, name: str, content: bytes) -> None:
+        self.write("insert or replace into content (name, bytes) values (?, ?)", (name, content))
+
+    def drop_content(self, name: str) -> None:
+        self.write("delete from content where name = ?", (name,))
+
     def empty(self) -> None:
         """Forget everything."""
         with self.transaction():
-            for table in ("setting", "family", "record", "app", "consent", "code", "spent", "access"):
+            for table in ("setting", "family", "content", "record", "app", "consent", "code", "spent", "access"):
                 self.write(f"delete from {table}")  # noqa: S608
 
     def copy_to(self, other: Storage) -> None:

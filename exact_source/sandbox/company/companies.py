@@ -107,7 +107,7 @@ def open_office(writer: Writer, now: datetime, seed: int, parties: int, numbers:
     names = Names(seed, writer.division)
     return Office(
         division=writer.division,
-        country=COUNTRIES[_COUNTRY[writer.division]],
+        country=COUNTRIES[_COUNTRY.get(writer.division, "NL")],
         names=names,
         writer=writer,
         numbers=numbers,

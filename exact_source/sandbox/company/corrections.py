@@ -35,7 +35,7 @@ from exact_source.sandbox.company.projects import HOURS, PROJECTS, project_id
 from exact_source.sandbox.company.purchases import BuyLine, Purchase, book_purchase
 from exact_source.sandbox.company.sales import Sale, SaleLine, book_sale, draft_id, invoice_line_id
 from exact_source.sandbox.company.store import Row
-from exact_source.sandbox.company.terms import PAYMENTS, list_family, list_key, write_open
+from exact_source.sandbox.company.terms import PAYMENTS, drop_listed, write_open
 
 _CONTACTS, _ADDRESSES, _ACCOUNTS, _ITEMS = "crm/Contacts", "crm/Addresses", "crm/Accounts", "logistics/Items"
 _DAYS_BACK = 14
@@ -113,7 +113,7 @@ class Corrections:
         for number in range(1, lines + 1):
             office.writer.delete(purchases.ENTRY_LINES, purchases.entry_line_id(office, entry_id, number))
         office.writer.delete(purchases.ENTRIES, entry_id)
-        self._delete_if_there(list_family(PAYMENTS), list_key(office, term["ID"]))
+        drop_listed(office, PAYMENTS, term["ID"])
         office.writer.delete(PAYMENTS, term["ID"])
 
     def _delete_if_there(self, family: str, key: str | int) -> bool:

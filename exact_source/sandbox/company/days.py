@@ -54,11 +54,8 @@ from exact_source.sandbox.company.terms import (
     PAYMENTS,
     RECEIVABLES,
     UNPAID,
-    list_family,
-    list_key,
     open_amount,
-    part,
-    settled,
+    pay,
     term_key,
     write_open,
 )
@@ -213,16 +210,7 @@ class _Day:
         office = self.office
         movement = movement_of(office, family, term, party, amount or open_amount(term))
         self.movements.append(movement)
-        key = list_key(office, term["ID"])
-        if amount:
-            changes, paid = part(office, family, term, amount, self.today)
-            office.writer.update(family, term["ID"], changes)
-            office.writer.write(family, paid)
-            office.writer.update(list_family(family), key, {"Amount": changes["AmountDC"]})
-        else:
-            office.writer.update(family, term["ID"], settled(office, family, self.today))
-            if office.writer.get(list_family(family), key) is not None:
-                office.writer.delete(list_family(family), key)
+        pay(office, family, term, self.today, amount)
 
     def _close(self) -> None:
         """The day's general journal entries, and the month's on its last day."""

@@ -60,7 +60,7 @@ class Paper:
 
 @dataclass(slots=True)
 class Entry:
-    """A journal entry."""
+    """A journal entry. ``known`` is its key and number when they do not follow from its place in the series."""
 
     series: str
     sequence: int
@@ -76,11 +76,14 @@ class Entry:
     reference: str | None = None
     paper: Paper | None = None
     postings: list[Posting] = field(default_factory=list)
+    known: tuple[str, int] | None = None
 
     def id(self, office: Office) -> str:
-        return office.names.of(self.series, self.day.year, self.sequence)
+        return self.known[0] if self.known else office.names.of(self.series, self.day.year, self.sequence)
 
     def number(self, office: Office) -> int:
+        if self.known:
+            return self.known[1]
         return office.entry_number(self.series, self.day.year, self.sequence)
 
 
@@ -90,18 +93,31 @@ def line_id(office: Office, entry_id: str, number: int) -> str:
 
 def post(office: Office, entry: Entry) -> str:
     """Enter it in the ledger; returns the EntryID. ValueError when it does not balance."""
+    entry_id = entry.id(office)
+    write = office.writer.write
+    for row in ledger_lines(office, entry):
+        write(LINES, row)
+    add_to_balances(office, entry)
+    write(HEADERS, ledger_header(office, entry))
+    office.lines_posted += len(entry.postings)
+    return entry_id
+
+
+def ledger_lines(office: Office, entry: Entry) -> list[Row]:
+    """The rows of its lines. ValueError when it does not balance."""
     if sum(posting.amount for posting in entry.postings):
         raise ValueError(f"entry {entry.number(office)} of {office.division} does not balance")
     entry_id = entry.id(office)
     shared = _shared(office, entry, entry_id)
-    write = office.writer.write
+    return [
+        _line(entry, posting, {"ID": line_id(office, entry_id, posting.number), **shared}) for posting in entry.postings
+    ]
+
+
+def add_to_balances(office: Office, entry: Entry) -> None:
     for posting in entry.postings:
-        write(LINES, _line(entry, posting, {"ID": line_id(office, entry_id, posting.number), **shared}))
         if posting.gl is not None:
             office.balances.add(_cell(entry, posting), posting.amount)
-    write(HEADERS, _header(office, entry, entry_id))
-    office.lines_posted += len(entry.postings)
-    return entry_id
 
 
 def _cell(entry: Entry, posting: Posting) -> Cell:
@@ -212,13 +228,13 @@ def _line(entry: Entry, posting: Posting, row: Row) -> Row:
     return row
 
 
-def _header(office: Office, entry: Entry, entry_id: str) -> Row:
+def ledger_header(office: Office, entry: Entry) -> Row:
     journal = office.journal(entry.series)
     year, month = period(entry.day)
     condition = entry.party.condition if entry.party and entry.series in {"sales", "purchase"} else None
     paper = entry.paper
     return {
-        "EntryID": entry_id,
+        "EntryID": entry.id(office),
         "Created": office.moment,
         "Date": entry.day,
         "Description": entry.description,
@@ -245,19 +261,26 @@ def _header(office: Office, entry: Entry, entry_id: str) -> Row:
 
 def retract(office: Office, entry_id: str) -> None:
     """Take an entry out of the ledger again: its lines, its header and its share of the balances."""
-    for number in _line_numbers(office, entry_id):
-        key = line_id(office, entry_id, number)
-        row = office.writer.get(LINES, key)
-        if row is None:
-            continue
-        if row.get("GLAccountCode"):
-            cell = Cell(
-                row["FinancialYear"], row["FinancialPeriod"], row["GLAccountCode"], row.get("CostCenter"),
-                row.get("CostUnit"), row["Type"], row["Status"],
-            )  # fmt: skip
-            office.balances.add(cell, round(row["AmountDC"] * 100), -1)
-        office.writer.delete(LINES, key)
+    for row in posted_lines(office, entry_id):
+        take_from_balances(office, row)
+        office.writer.delete(LINES, row["ID"])
     office.writer.delete(HEADERS, entry_id)
+
+
+def take_from_balances(office: Office, row: Row) -> None:
+    """Take one posted line out of the balances."""
+    if row.get("GLAccountCode"):
+        cell = Cell(
+            row["FinancialYear"], row["FinancialPeriod"], row["GLAccountCode"], row.get("CostCenter"),
+            row.get("CostUnit"), row["Type"], row["Status"],
+        )  # fmt: skip
+        office.balances.add(cell, round(row["AmountDC"] * 100), -1)
+
+
+def posted_lines(office: Office, entry_id: str) -> list[Row]:
+    """The lines of an entry as they stand in the ledger."""
+    rows = [office.writer.get(LINES, line_id(office, entry_id, number)) for number in _line_numbers(office, entry_id)]
+    return [row for row in rows if row is not None]
 
 
 def _line_numbers(office: Office, entry_id: str) -> list[int]:

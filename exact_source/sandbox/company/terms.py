@@ -170,3 +170,23 @@ def write_open(office: Office, family: str, term: Row) -> None:
     """Write a term that is still open, and its place in the list of outstanding items."""
     office.writer.write(family, term)
     office.writer.write(list_family(family), list_row(office, term))
+
+
+def pay(office: Office, family: str, term: Row, day: date, amount: int | None = None) -> None:
+    """Settle an open term in the store: all of it, or ``amount`` cents of it."""
+    key = list_key(office, term["ID"])
+    if amount:
+        changes, paid = part(office, family, term, amount, day)
+        office.writer.update(family, term["ID"], changes)
+        office.writer.write(family, paid)
+        office.writer.update(list_family(family), key, {"Amount": changes["AmountDC"]})
+        return
+    office.writer.update(family, term["ID"], settled(office, family, day))
+    drop_listed(office, family, term["ID"])
+
+
+def drop_listed(office: Office, family: str, term: str) -> None:
+    """Take a term off the list of outstanding items, if it is there."""
+    key = list_key(office, term)
+    if office.writer.get(list_family(family), key) is not None:
+        office.writer.delete(list_family(family), key)
