@@ -32,10 +32,10 @@ class AttachFileInvoice(Model):
 
     invoice_id: UUID
     invoice: Literal["sales", "purchase"] = Field(default="sales", description="What kind of invoice it is.")
-    file_name: str | None = Field(None, min_length=1, max_length=255, description="By default that of the file.")
+    file_name: str | None = Field(default=None, min_length=1, max_length=255, description="By default the file's own.")
     content: Content | None = None
-    file: str | None = Field(None, description="Path or URL of the file, instead of its content.")
-    subject: str | None = Field(None, description="Of the document that is made when the invoice has none.")
+    file: str | None = Field(default=None, description="Path or URL of the file, instead of its content.")
+    subject: str | None = Field(default=None, description="Of the document that is made when the invoice has none.")
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

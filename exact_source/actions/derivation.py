@@ -49,15 +49,15 @@ class Row(Record):
 class Listing(Record):
     """A question: the fields that are set must be equal in every row; ``null`` asks for rows without a value."""
 
-    select: list[str] | None = Field(None, description="Fields to read, by default all; the key comes with them.")
-    limit: int = Field(100, ge=1, le=MOST_ROWS, description="The most rows to hand over in this call.")
-    cursor: str | None = Field(None, description="Where the last call ended; the rest of the question as before.")
+    select: list[str] | None = Field(default=None, description="Fields to read, by default all; always the key.")
+    limit: int = Field(default=100, ge=1, le=MOST_ROWS, description="The most rows to hand over in this call.")
+    cursor: str | None = Field(default=None, description="Where the last call ended; all else as before.")
 
 
 class ChangedListing(Listing):
     """A question to an endpoint that tells when a row was changed."""
 
-    modified_after: Moment | None = Field(None, description="Rows changed at or after this moment.")
+    modified_after: Moment | None = Field(default=None, description="Rows changed at or after this moment.")
 
 
 class Input(Record):
@@ -137,7 +137,7 @@ def _described(member: Member) -> str | None:
 
 
 def _optional(kind: Any, member: Member) -> tuple[Any, Any]:
-    return kind | None, Field(None, description=_described(member))
+    return kind | None, Field(default=None, description=_described(member))
 
 
 def _made(name: str, root: type[Record], end: Endpoint, fields: dict[str, Any]) -> Any:
@@ -155,7 +155,7 @@ def row(name: str, end: Endpoint) -> type[Row]:
     fields = {values.name_of(one.name): _optional(values.type_of(one), one) for one in end.fields}
     for part in catalogue.nested(end):
         lines = row(line_name(part), part.lines)
-        fields[values.name_of(part.collection)] = (list[lines] | None, Field(None))  # type: ignore[valid-type]
+        fields[values.name_of(part.collection)] = (list[lines] | None, Field(default=None))  # type: ignore[valid-type]
     made: type[Row] = _made(name, Row, end, fields)
     return made
 
@@ -181,7 +181,7 @@ def to_create(name: str, end: Endpoint, header: str | None = None) -> type[Input
             fields[values.name_of(one.name)] = _field(end, one, is_needed=one.name in needed)
     for part in catalogue.nested(end):
         lines = list[to_create(new_line_name(part), part.lines, part.header)]  # type: ignore[misc,valid-type]
-        plain = (lines, Field(min_length=1)) if part.is_mandatory else (lines | None, Field(None))
+        plain = (lines, Field(min_length=1)) if part.is_mandatory else (lines | None, Field(default=None))
         fields[values.name_of(part.collection)] = plain
     made: type[Input] = _made(name, _ROOTS.get(end.path.removeprefix("{division}/"), Input), end, fields)
     made.exact_groups = tuple(tuple(map(values.name_of, group)) for group in groups if len(group) > 1)
@@ -201,4 +201,4 @@ def _field(end: Endpoint, one: Member, *, is_needed: bool) -> Any:
     kind = values.type_to_write(end, one)
     if is_needed:
         return kind, Field(description=_described(one))
-    return kind | None, Field(None, description=_described(one))
+    return kind | None, Field(default=None, description=_described(one))
