@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -87,6 +87,7 @@ class Client:
         self._calls = 0
         self._stopped = threading.Event()
         self._is_closed = False
+        self._ahead: timedelta | None = None
         self._flights, self._in_flight = threading.Condition(), 0
         self._belongings = ExitStack()
         self._http = httpx.Client(
@@ -112,6 +113,15 @@ class Client:
 
     def now(self) -> datetime:
         return self._clock.now()
+
+    @property
+    def knows_time(self) -> bool:
+        """Exact has told its time to this client."""
+        return self._ahead is not None
+
+    def service_time(self) -> datetime:
+        """This moment by Exact's clock, as far as it is known."""
+        return self._clock.now() + (self._ahead or timedelta(0))
 
     def today(self) -> date:
         """The date in Amsterdam: what Exact calls today."""
@@ -155,7 +165,10 @@ class Client:
         Raises Undecided when the outcome of a write is unknown, Rejected when Exact refused, otherwise as ``get``, and
         then nothing was written.
         """
-        url = self.absolute(request.link)
+        link = request.link
+        if "://" in link and not odata.is_of(link, self.base_url):
+            raise ConfigurationError(f"{link[:80]!r} is not on {self.base_url}; the token is sent nowhere else")
+        url = self.absolute(link)
         call = Call(request.target, urlsplit(url).path)
         attempt = Attempt(url, call, request.headers, request.method, request.body)
         with self._in_the_air():
@@ -259,6 +272,8 @@ class Client:
             ) from None
         at = self._clock.now()
         quota = Quota.from_headers(reply.headers, at)
+        told = limits.server_time(reply.headers)
+        self._ahead = self._ahead if told is None else told - at
         lane.quota = lane.quota.merged(quota)
         self._settle(attempt, ticket, Outcome(at + quota.skew, quota, reply.status_code))
         self._report(attempt, began, reply, lane.quota)

@@ -65,6 +65,13 @@ class Request:
         return _escaped(self._from_root(path)) + ("?" + _escaped(query) if mark or query else "")
 
     @property
+    def wants_division(self) -> bool:
+        """The path has to be filled in."""
+        path = self.path.partition("?")[0]
+        is_whole = path.startswith("/") or "://" in path or path.partition("(")[0] in _homeless()
+        return "{division}" in path or not (is_whole or _LEADS_ITSELF.match(path))
+
+    @property
     def target(self) -> int | None:
         """The division whose calls this counts to: the one in the link, where there is one (§1)."""
         found = _DIVISION.search(self.link)

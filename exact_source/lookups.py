@@ -19,7 +19,8 @@ from exact_source.catalogue import Endpoint
 from exact_source.exchange import Request
 from exact_source.writes import Lookup, Write, endpoint_of
 
-MARGIN = timedelta(minutes=15)  # how far Exact's clock and ours may be apart
+MARGIN = timedelta(minutes=15)  # before the sending by Exact's clock, from when on rows are looked at
+OWN_MARGIN = timedelta(hours=24)  # where the row has a reference of its own, and our clock may be off
 LONGEST_REFERENCE = 30  # characters that Exact keeps of any reference
 ENOUGH = 3  # members that have to agree where no reference tells a row from others
 # What tells a row from all others, the best first. A later one is used when the body lacks an earlier one.
@@ -77,14 +78,14 @@ class Search:
 
     @classmethod
     def of(cls, write: Write, sent_at: datetime) -> Search | None:
-        """None when there is nothing by which the row could be found."""
-        body = write.body or {}
-        lookup = write.lookup or _printed(write) or _reference(write.path, body)
+        """``sent_at``: when the write was first sent, by Exact's clock. None when nothing tells the row from others."""
+        body, lookup = write.body or {}, lookup_of(write)
         endpoint = endpoint_of(lookup.path or write.path)
         if endpoint is None or "GET" not in endpoint.verbs or not all(map(endpoint.has, lookup.members)):
             return None
         stamp = next((name for name in ("Created", "Modified") if endpoint.has(name)), None)
-        since = odata.before_repeat(odata.wall_clock(sent_at - MARGIN))
+        margin = OWN_MARGIN if lookup.is_own else MARGIN
+        since = odata.before_repeat(odata.wall_clock(sent_at - margin))
         bound = f"{stamp} ge {odata.instant(since)}" if stamp else None
         is_found = bound or (lookup.is_own and lookup.members)
         is_same = not lookup.path or lookup.path == write.path
@@ -129,6 +130,11 @@ class Search:
         if self._sized() and _number(row.get("FileSize")) != _size(self.body["Attachment"]):
             return False
         return all(_same(self.body[name], row.get(name)) for name in self._compared())
+
+
+def lookup_of(write: Write) -> Lookup:
+    """What it is looked up by: what the caller said, else the best reference that its body holds."""
+    return write.lookup or _printed(write) or _reference(write.path, write.body or {})
 
 
 def _printed(write: Write) -> Lookup | None:

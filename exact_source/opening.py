@@ -6,26 +6,28 @@ For one request or some writes that is all there is to open; what is to be read 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
 
-from exact_source import entries, ledger
+from exact_source import ledger
 from exact_source.auth import Authorizer
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
 from exact_source.connections import Connection
-from exact_source.entries import Entries
+from exact_source.entries import Entries, metadata
 from exact_source.errors import Busy, ConfigurationError
 from exact_source.events import Listener, ignore
+from exact_source.exchange import Reply, Request
 from exact_source.ledger import Ledger, StoreBook, Terms
-from exact_source.outbox import Outbox
+from exact_source.outbox import Outbox, Written
 from exact_source.run_lock import RunLock
 from exact_source.secrets_at_rest import Cipher
 from exact_source.settings import Settings, load_settings
 from exact_source.store import Store
 from exact_source.tokens import TokenStore
+from exact_source.writes import Write
 
 TURN_SECONDS, TURNS = 0.5, 120  # how a writer waits for a division that somebody else uses
 
@@ -106,13 +108,15 @@ class Desk:
     known: Connection | None
     _lock: RunLock
 
-    def division(self, asked: int | None) -> int:
-        """The division to work in: the one asked for, else the only one there is. Never the one last opened (§10)."""
-        choices = list(self.settings.divisions or dict.fromkeys(known_divisions(self.known)))
-        if asked is None and len(choices) != 1:
-            named = f" of {', '.join(map(str, sorted(choices)))}" if choices else ""
-            raise ConfigurationError(f"name a division{named}: --division CODE, or the setting divisions")
-        return choices[0] if asked is None else asked
+    def request(self, request: Request) -> Reply:
+        """As ``Client.request``, with the division to ourselves."""
+        self.take(request.target)
+        return self.client.request(request)
+
+    def submit(self, write: Write) -> Written:
+        """As ``Outbox.submit``, with the division to ourselves."""
+        self.take(write.division)
+        return self.outbox.submit(write)
 
     def take(self, division: int | None) -> None:
         """Waits until nobody else uses the division; Busy when somebody does for a minute."""
@@ -126,18 +130,28 @@ class Desk:
         self._lock.take([] if division is None else [division])
 
 
+def division_of(settings: Settings, known: Connection | None, asked: int | None) -> int:
+    """The division to work in: the one asked for, else the only one there is. Never the one last opened (§10)."""
+    choices = list(settings.divisions or dict.fromkeys(known_divisions(known)))
+    if asked is None and len(choices) != 1:
+        named = f" of {', '.join(map(str, sorted(choices)))}" if choices else ""
+        raise ConfigurationError(f"name a division{named}: --division CODE, or the setting divisions")
+    return choices[0] if asked is None else asked
+
+
 @contextmanager
 def desk(connection: str, around: Surroundings) -> Iterator[Desk]:
     """Opens a connection for requests and writes."""
     with ExitStack() as stack:
         door = opened(load_settings(connection, **around.overrides), around, stack)
-        outbox = stack.enter_context(Outbox(kept(door.settings, stack), door.client))
+        entries = stack.enter_context(kept(door.settings))
+        outbox = stack.enter_context(Outbox(entries, door.client, keep_days=door.settings.outbox_days))
         lock = stack.enter_context(RunLock(door.shared, connection, around.clock.now()))
         yield Desk(door.client, outbox, door.settings, door.known, lock)
 
 
-def kept(settings: Settings, stack: ExitStack) -> Entries:
+@contextmanager
+def kept(settings: Settings) -> Iterator[Entries]:
     """The outbox of a connection as it lies in the store, without any network."""
-    store = Store(settings.token_store, entries.metadata)
-    stack.callback(store.close)
-    return Entries(store, Cipher.from_settings(settings), settings.connection)
+    with closing(Store(settings.token_store, metadata)) as store:
+        yield Entries(store, Cipher.from_settings(settings), settings.connection)

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import re
 import threading
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import unquote
 
 from exact_source import envelopes
+from exact_source.claims import Claims
 from exact_source.client import Client
-from exact_source.entries import IN_DOUBT, Entries, Entry, Refusal
+from exact_source.entries import Entries, Entry, Refusal
 from exact_source.errors import Busy, ConfigurationError, ExactError, NotFound, Rejected, Undecided
-from exact_source.exchange import Reply
-from exact_source.lookups import Absent, Found, Open, Search, Verdict
-from exact_source.run_lock import life_of
+from exact_source.exchange import Reply, Request
+from exact_source.lookups import Absent, Found, Open, Search, Verdict, lookup_of
 from exact_source.writes import MADE, Made, Write, encoded, endpoint_of, filled_in
 
 MOST_SENDS = 3  # how often one submission sends a write that was certainly not carried out
 MOST_PAGES = 5  # of a lookup; so many rows decide nothing
 # Exact may still be at work on a request that it did not answer: so long nothing is taken for absent.
 SETTLING = {False: timedelta(seconds=60), True: timedelta(seconds=180)}  # True: after a start whose end nobody saw
-GIVEN_UP = timedelta(minutes=15)  # after which a holder is taken for dead where no lock tells
 TURN_SECONDS, TURNS = 0.25, 600  # how a submission waits for another process with the same key
 _KEY_IN_LINK = re.compile(r"\((?:guid'(?P<guid>[0-9a-fA-F-]{36})'|'?(?P<other>[^()']+?)L?'?)\)$")
 
@@ -53,13 +51,13 @@ class Outbox:
     def __init__(self, entries: Entries, client: Client, *, keep_days: int = 30) -> None:
         self.entries = entries
         self.client = client
+        self.claims = Claims(entries)
         self._keep_days = keep_days
-        self._holder = ""
-        self._gate = threading.Lock()
+        self._gate = threading.Condition()
         self._busy: set[str] = set()
-        self._life = ExitStack()
 
     def __enter__(self) -> Outbox:
+        self.entries.forget(self._now(), self._keep_days)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,8 +65,7 @@ class Outbox:
 
     def close(self) -> None:
         """Lets go of what is under way: the next submission of it looks it up."""
-        self._life.close()
-        self._life, self._holder = ExitStack(), ""
+        self.claims.close()
 
     def submit(self, write: Write) -> Written:
         """Carries a write out once, however often and from wherever it is submitted.
@@ -91,22 +88,6 @@ class Outbox:
                 return _known(entry)
             return self._finished(*self._taken(self.entries.write_of(entry)))
 
-    def resolve(self, key: str, result_id: str) -> None:
-        """A person has found the row of an unknown write in Exact."""
-        with self._turn(key):
-            entry = self._unheld(self.entries.get(key))
-            if entry.state not in IN_DOUBT:
-                raise ConfigurationError(f"write {key!r} is {entry.state}, so there is nothing to decide")
-            self.entries.settle(entry, "done", self._now(), result_id=result_id)
-
-    def drop(self, key: str) -> None:
-        """A person gives a write up, and frees its key."""
-        with self._turn(key):
-            entry = self._unheld(self.entries.get(key))
-            if entry.state == "done":
-                raise ConfigurationError(f"write {key!r} is done; dropped, it could be sent a second time")
-            self.entries.drop(entry)
-
     def undone(self, key: str) -> None:
         """The row of a write that was done has been removed again."""
         self.entries.settle(self.entries.get(key), "undone", self._now())
@@ -116,61 +97,37 @@ class Outbox:
     @contextmanager
     def _turn(self, key: str) -> Iterator[None]:
         """One thread of this process at a time works on a key."""
-        for _ in range(TURNS):
-            with self._gate:
-                is_free = key not in self._busy
-                self._busy.add(key)
-            if is_free:
-                break
-            self.client.wait(None, TURN_SECONDS, "another thread writes the same")
-        else:
-            raise _busy(key)
+        with self._gate:
+            self._gate.wait_for(lambda: key not in self._busy)
+            self._busy.add(key)
         try:
             yield
         finally:
             with self._gate:
                 self._busy.discard(key)
+                self._gate.notify_all()
+
+    def _learn_time(self, write: Write) -> None:
+        """A row without a reference is told from older ones by when it was made: Exact's clock has to be known."""
+        if write.method == "POST" and not self.client.knows_time and not lookup_of(write).is_own:
+            self.client.request(Request("GET", "current/Me", query={"$select": "UserID"}))  # costs no quota (§1)
 
     def _taken(self, write: Write) -> tuple[Entry, bool]:
         """The row of the write, in our hands unless it is done, and whether it may be sent at once."""
+        self._learn_time(write)
         for _ in range(TURNS):
-            entry, is_ready = self.entries.take(write, self._alive(), self._now())
+            entry, is_ready = self.entries.take(write, self.claims.name, self._now())
             if is_ready or entry.state == "done":
                 return entry, is_ready
-            held = self.entries.hold(entry, self._holder) if self._is_free(entry) else None
+            is_free = self.claims.is_free(entry, self._now())
+            held = self.entries.hold(entry, self.claims.name) if is_free else None
             if held is not None:
                 return held, False
             self.client.wait(entry.division, TURN_SECONDS, "another process writes the same")
         raise _busy(write.name)
 
-    def _unheld(self, entry: Entry) -> Entry:
-        if not self._is_free(entry):
-            raise Busy(f"write {entry.key!r} is under way in another process; try again later")
-        return entry
-
-    def _alive(self) -> str:
-        """Our name, which ends when this process does."""
-        with self._gate, self.entries.store.translated():
-            if not self._holder:
-                holder, life = uuid.uuid4().hex, life_of(self.entries.store)
-                if life is not None:
-                    self._life.enter_context(life.hold(holder))
-                self.entries.forget(self._now(), self._keep_days)
-                self._holder = holder
-            return self._holder
-
-    def _is_free(self, entry: Entry) -> bool:
-        """Nobody works on it: this thread has its turn, so a row of ours is one that was interrupted."""
-        if entry.holder in (None, self._holder):
-            return True
-        life, store = life_of(self.entries.store), self.entries.store
-        if life is None:
-            return entry.tried_at is None or self._now() - entry.tried_at > GIVEN_UP
-        with store.translated(), store.transaction(is_write=False) as session:
-            return life.has_ended(str(entry.holder), session)
-
     def _now(self) -> datetime:
-        return self.client.now()
+        return self.client.service_time()
 
     # -- sending and looking up -----------------------------------------------------------------------------------
 

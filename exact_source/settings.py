@@ -51,6 +51,7 @@ class Settings:
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
     schema_contract: of dlt, by entity, ``*`` for the others. action_defaults: what actions write where their input says
     nothing, by division (``*`` for all), action and field.
+    schema_contract: of dlt, by entity, ``*`` for the others. outbox_days: how long bodies of ended writes are kept.
     """
 
     connection: str
@@ -74,6 +75,7 @@ class Settings:
     compare_every: int
     schema_contract: Mapping[str, str]
     action_defaults: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    outbox_days: int
 
     @property
     def connect_command(self) -> str:
@@ -102,6 +104,7 @@ PARSERS: dict[str, Parser] = {
     "compare_every": values.whole(0, 3_660),
     "schema_contract": values.contracts,
     "action_defaults": values.action_defaults,
+    "outbox_days": values.whole(1, 399),
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -116,6 +119,7 @@ DEFAULTS: dict[str, Any] = {
     "compare_every": 7,
     "schema_contract": {},
     "action_defaults": {},
+    "outbox_days": 30,
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})

@@ -34,7 +34,7 @@ def carry_out(outbox: Outbox, plan: Plan, *, is_undone: bool = True) -> dict[str
     Raises as ``Outbox.submit``; after Undecided or a passing fault the plan waits for its next turn.
     """
     writes = plan.writes()
-    outbox.entries.record(writes, outbox.client.now(), plan.key)
+    outbox.entries.record(writes, outbox.client.service_time(), plan.key)
     made: dict[str, Written] = {}
     for name, write in zip(plan.steps, writes, strict=True):
         try:

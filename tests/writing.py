@@ -12,8 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from command_line import Desk as User
+from exact_source.auth import Authorizer
 from exact_source.clock import ManualClock, SystemClock
+from exact_source.consent import Question, connect
 from exact_source.opening import Desk, Surroundings, desk
+from exact_source.settings import load_settings
+from exact_source.tokens import TokenStore
 from exact_source.writes import Write
 from strict_exact import Division
 from strict_writes import StrictWrites, tables
@@ -57,6 +61,16 @@ class Shop:
     def overrides(self) -> dict[str, object]:
         return {**self.user.overrides, **({"token_store": self.url} if self.url else {})}
 
+    def connect(self) -> None:
+        """Consent, by the shortest way."""
+        settings = load_settings("default", **self.overrides)
+        with (
+            closing(TokenStore.from_settings(settings)) as store,
+            Authorizer(settings, store, self.clock) as authorizer,
+        ):
+            question = Question(settings, self.clock)
+            connect(authorizer, question.answered(self.exact.consent(question.url)), question.redirect_uri)
+
     @contextmanager
     def desk(self, **settings: object) -> Iterator[Desk]:
         with desk("default", Surroundings(self.clock, overrides={**self.overrides, **settings})) as opened:
@@ -64,7 +78,7 @@ class Shop:
 
     def submit(self, write: Write, **settings: object) -> Any:
         with self.desk(**settings) as opened:
-            return opened.outbox.submit(write)
+            return opened.submit(write)
 
     def state(self, key: str) -> str:
         with self.desk() as opened:
@@ -80,15 +94,15 @@ class Shop:
 
 
 @contextmanager
-def shop(home: Path, clock: Any = None, **options: Any) -> Iterator[Shop]:
-    """A shop whose clock only moves when somebody sleeps; ``clock``: another one that both go by."""
+def shop(home: Path, clock: Any = None, *, url: str = "", **options: Any) -> Iterator[Shop]:
+    """A shop whose clock only moves when somebody sleeps. ``clock``: another one; ``url``: of another store."""
     clock = clock or ManualClock()
     divisions = (Division(DIVISION), Division(OTHER))
     options.setdefault("clock", clock.now)
     with StrictWrites(tables((DIVISION, OTHER)), divisions, **options) as exact:
-        user = User(exact, home)
-        user.connect(clock)
-        yield Shop(exact, user, clock)
+        opened = Shop(exact, User(exact, home), clock, url)
+        opened.connect()
+        yield opened
 
 
 def by_turns(*answers: Any) -> Callable[[Any], Any]:

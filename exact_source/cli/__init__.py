@@ -19,6 +19,8 @@ COMMANDS = {
     "entities": "List what can be read.",
     "plan": "Tell what a run would cost, before it starts.",
     "run": "Read Exact Online and load it into a database.",
+    "request": "Send one request to Exact, on the connection's terms.",
+    "outbox": "List the writes to Exact, and decide what became of those in doubt.",
     "status": "Tell how connections and their last runs stand, without asking Exact.",
     "actions": "List the actions, each with the JSON schema of what it takes and gives.",
     "call": "Call an action: read or write single records.",
