@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 
+from exact_source.sandbox.business_errors import thing
 from exact_source.sandbox.company import terms
 from exact_source.sandbox.company.countries import Journal
 from exact_source.sandbox.company.identifiers import last_number, number_in
@@ -209,17 +210,19 @@ def match(desk: Desk, book: Book, line: Row) -> None:
 
 def take_out(desk: Desk, book: Book, row: Row) -> None:
     """Take an entry out of the books before its rows are deleted; complains when something rests on it."""
+    resource = book.path.rpartition("/")[2]
+    one = thing(resource, desk.complaints.language)
     if is_paid(desk.office, row["EntryID"]) or _has_matched(desk, book, row):
-        raise desk.complaints.refuse("in_use", book.path.rpartition("/")[2], "TransactionLines")
+        raise desk.complaints.refuse("in_use", one, "TransactionLines")
     if book in (BANK, CASH) and _is_followed(desk, book, row):
-        raise desk.complaints.refuse("in_use", book.path.rpartition("/")[2], book.path.rpartition("/")[2])
+        raise desk.complaints.refuse("in_use", one, resource)
     withdraw(desk.office, row["EntryID"])
 
 
 def check_unpaid(desk: Desk, book: Book, key: str) -> None:
     """An entry that was paid, in part or in whole, keeps its amounts."""
     if book.family and is_paid(desk.office, key):
-        raise desk.complaints.refuse("locked", book.path.rpartition("/")[2], "Paid")
+        raise desk.complaints.refuse("locked", thing(book.path.rpartition("/")[2], desk.complaints.language), "Paid")
 
 
 def _has_matched(desk: Desk, book: Book, row: Row) -> bool:

@@ -55,6 +55,13 @@ def check_amounts(desk: Desk, path: str, old: Row, new: Row) -> None:
         desk.complaints.add("invalid", book.journal)
 
 
+def check_unpaid(desk: Desk, path: str, header: Row) -> None:
+    """Refuse to add a line to an entry that was paid, or to take one away."""
+    book = entries.BOOKS_BY_LINES.get(path)
+    if book and header:
+        entries.check_unpaid(desk, book, str(header["EntryID"]))
+
+
 def check_unused(desk: Desk, path: str, row: Row) -> None:
     """Refuse to delete what another record names."""
     kind = family(path)

@@ -198,6 +198,7 @@ def _header_of(desk: Desk, draft: Draft) -> Row:
         desk.complaints.add("reference", owner.member)
         return {}
     locks.check_open(desk, owner.header, header)
+    locks.check_unpaid(desk, draft.path, header)
     return header
 
 
@@ -302,6 +303,7 @@ def remove(desk: Desk, path: str, row: Row) -> None:
     """Delete a record and its lines; refused while something refers to it."""
     header = locks.header_of(desk, path, row)
     locks.check_open(desk, path, row)
+    locks.check_unpaid(desk, path, header)
     locks.check_unused(desk, path, row)
     book = entries.BOOKS.get(path)
     if book:

@@ -32,6 +32,8 @@ from exact_source.sandbox.company.terms import (
 )
 
 _STAMPS = frozenset({"Created", "Creator", "CreatorFullName", "Modified", "Modifier", "ModifierFullName"})
+# What a payment did to a term, which a change of its entry leaves alone.
+_PAYMENT = frozenset("AmountDC AmountFC Status EndDate EndYear EndPeriod IsFullyPaid LastPaymentDate".split())
 Terms = dict[str, tuple[str, Row]]
 
 
@@ -64,7 +66,7 @@ def withdraw(office: Office, entry_id: str) -> None:
 def is_paid(office: Office, entry_id: str) -> bool:
     """Whether anything was paid of what the entry left to be paid."""
     terms = terms_of(office, entry_id, posted_lines(office, entry_id))
-    return any(row["Status"] != UNPAID or row["AmountDC"] != row["TransactionAmountDC"] for _, row in terms.values())
+    return any(is_touched(row) for _, row in terms.values())
 
 
 def terms_of(office: Office, entry_id: str, lines: Iterable[Row]) -> Terms:
@@ -87,11 +89,26 @@ def _follow_terms(office: Office, new: Terms, old: Terms) -> None:
         if key not in old:
             write_open(office, family, row)
             continue
-        _put(office, family, (key, row), old[key][1])
-        office.writer.update(list_family(family), list_key(office, key), list_row(office, row))
+        before = old[key][1]
+        if is_touched(before):
+            row = {name: value for name, value in row.items() if name not in _PAYMENT}
+        _put(office, family, (key, row), before)
+        _follow_list(office, family, key)
 
 
-def _put(office: Office, family: str, new: tuple[str, Row], old: Row | None) -> None:
+def _follow_list(office: Office, family: str, key: str) -> None:
+    """Let the list of outstanding items say what the term says."""
+    listed, term = office.writer.get(list_family(family), list_key(office, key)), office.writer.get(family, key)
+    if listed is not None and term is not None:
+        _put(office, list_family(family), (list_key(office, key), list_row(office, term)), listed)
+
+
+def is_touched(term: Row) -> bool:
+    """Whether anything was paid of a term."""
+    return bool(term["Status"] != UNPAID or term["AmountDC"] != term["TransactionAmountDC"])
+
+
+def _put(office: Office, family: str, new: tuple[str | int, Row], old: Row | None) -> None:
     """Write a row, or what changed in it."""
     key, row = new
     if old is None:
