@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,10 +13,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from command_line import FIRST, Desk, read_json
-from exact_source import catalogue
+from exact_source import actions, catalogue
+from exact_source.errors import ExactError, Unreadable
+from exact_source.opening import Surroundings
 from strict_exact import Canned, Division, Reply, Request, Table
 from strict_odata import Row
-from strict_writes import StrictWrites
+from strict_writes import Plot, Ruin, StrictWrites
+from writing import HurriedClock
 
 LINES = {
     "salesinvoice/SalesInvoices": ("SalesInvoiceLines", "salesinvoice/SalesInvoiceLines", "InvoiceID"),
@@ -83,6 +87,10 @@ class WithLines(StrictWrites):
 
     loses = 0
 
+    def heal(self) -> None:
+        self._faults.clear()
+        self.plot = Plot()
+
     def _posted(self, call: Request, table: Table) -> Reply:
         reply = super()._posted(call, table)
         if call.resource in LINES:
@@ -148,19 +156,26 @@ def test_a_file_is_attached_in_three_writes_that_hang_together(desk: Desk) -> No
     assert link == ("PUT", f"salesinvoice/SalesInvoices(guid'{ID}')", {"Document": done["document_id"]})
 
 
-def test_an_attachment_that_was_interrupted_goes_on_where_it_stopped(desk: Desk) -> None:
+def hurried(desk: Desk) -> Surroundings:
+    """The way to the server for one who never waits."""
+    return Surroundings(HurriedClock(), overrides=desk.overrides)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_an_attachment_that_was_interrupted_goes_on_where_it_stopped(desk: Desk, step: int) -> None:
     exact = strict_of(desk)
-    faults = iter([None, "reset"])
-    exact.plot.of = lambda call: next(faults, None)
-    stopped = desk.run("call", "attach-file-invoice", "--input", json.dumps(GIVEN["attach-file-invoice"]))
-    if stopped.exit_code:
-        call(desk, "attach-file-invoice", GIVEN["attach-file-invoice"])
-    counted = [len(exact.rows(path, FIRST)) for path in ("documents/Documents", "documents/DocumentAttachments")]
-    assert counted == [1, 1]
-    assert (
-        exact.rows("salesinvoice/SalesInvoices", FIRST)[0]["Document"]
-        == exact.rows("documents/Documents", FIRST)[0]["ID"]
-    )
+    fates = iter([*[None] * step, Ruin(lambda: exact.fail_next(99, "", Canned(503)))])
+    exact.plot.of = lambda call: next(fates, None)
+    given = actions.AttachFileInvoice.model_validate(GIVEN["attach-file-invoice"])
+    with actions.open_connection(surroundings=hurried(desk)) as session, pytest.raises(ExactError):
+        actions.attach_file_invoice(session, given)
+    exact.heal()
+    with actions.open_connection(surroundings=hurried(desk)) as session:
+        done = actions.attach_file_invoice(session, given)
+    documents, attachments = (exact.rows(path, FIRST) for path in PLAIN[3:])
+    assert [row["ID"] for row in documents] == [str(done.document_id)]
+    assert [row["Document"] for row in attachments] == [str(done.document_id)]
+    assert exact.rows("salesinvoice/SalesInvoices", FIRST)[0]["Document"] == str(done.document_id)
 
 
 def test_a_header_that_came_back_without_all_its_lines_is_told(desk: Desk) -> None:
@@ -171,13 +186,10 @@ def test_a_header_that_came_back_without_all_its_lines_is_told(desk: Desk) -> No
 
 
 def test_a_record_that_cannot_be_read_back_is_made_all_the_same(desk: Desk) -> None:
-    desk.exact.fail_next(9, "Contacts", Canned(403, b"", {"Reason": "x"}))
-    exact = strict_of(desk)
-    exact.plot.of = lambda call: None
-    posted = desk.exact._faults.pop()  # only for what is read
-    desk.exact.before_call(2, "Contacts", lambda: desk.exact._faults.append(posted))
+    spoil = partial(desk.exact.fail_next, 9, "Contacts", Canned(403, b"", {"Reason": "NoDivisionAccess"}))
+    desk.exact.before_call(2, "Contacts", spoil)
     done = call(desk, "create-contact", GIVEN["create-contact"])
-    assert done["row"] is None
+    assert "row" not in done
     assert "could not be read back" in done["note"]
 
 
@@ -221,10 +233,10 @@ def test_a_download_that_is_not_the_file_leaves_nothing(
     desk: Desk, paper: dict[str, Any], answer: Canned, told: str
 ) -> None:
     (desk.home / "here").mkdir()
-    desk.exact.fail_next(1, "SysAttachment.aspx", answer)
-    refused = desk.run("call", "download-attachment", "--input", json.dumps(paper))
-    assert refused.exit_code == 7
-    assert told in refused.stderr
+    desk.exact.fail_next(9, "SysAttachment.aspx", answer)
+    given = actions.DownloadAttachment.model_validate(paper)
+    with actions.open_connection(surroundings=hurried(desk)) as session, pytest.raises(Unreadable, match=told):
+        actions.download_attachment(session, given)
     assert list((desk.home / "here").iterdir()) == []
 
 
