@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -20,6 +20,7 @@ import httpx
 from exact_source import limits, odata, responses
 from exact_source.budgets import REFUSALS_IN_A_ROW, TOO_MANY, Blocked, Spent, Ticket
 from exact_source.clock import Clock
+from exact_source.downloads import sent
 from exact_source.errors import (
     Busy,
     CallBudgetSpent,
@@ -262,7 +263,7 @@ class Client:
         request = self._http.build_request(attempt.method, attempt.url, headers=headers, content=attempt.body)
         attempt.is_out = attempt.is_write
         try:
-            reply = self._http.send(request) if attempt.sink is None else self._poured(request, attempt.sink)
+            reply = sent(self._http, request, attempt.sink)
         except httpx.HTTPError as error:
             attempt.is_out = attempt.is_write and not isinstance(error, NEVER_SENT)
             self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))
@@ -278,15 +279,6 @@ class Client:
         self._settle(attempt, ticket, Outcome(at + quota.skew, quota, reply.status_code))
         self._report(attempt, began, reply, lane.quota)
         return reply, at + quota.skew, quota
-
-    def _poured(self, request: httpx.Request, sink: Sink) -> httpx.Response:
-        """The answer without the body that the sink took; one that is no file with its body, to be understood."""
-        with closing(self._http.send(request, stream=True)) as reply:
-            if reply.status_code != httpx.codes.OK:
-                reply.read()
-                return reply
-            sink(reply.headers, reply.iter_bytes())
-            return httpx.Response(reply.status_code, headers={**reply.headers, "Content-Length": "0"})
 
     def _admitted(self, attempt: Attempt, lane: Lane) -> Ticket:
         """A ticket for one call, with the token to send, once all limits allow it; or an error that says why not."""

@@ -18,7 +18,7 @@ ORDER = """
     errors events clock catalogue odata limits budgets responses retries rejections columns tables cursors reconciliation
     setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock exchange writes lookups envelopes client entries claims outbox steps reading jobs extraction mirror deletions contracts rejection_log opening proxy resources source drift books
+    ledger run_lock exchange downloads writes lookups envelopes client entries claims outbox steps reading jobs extraction mirror deletions contracts rejection_log opening proxy resources source drift books
     packages runs run_history plan actions sandbox cli __main__
 """.split()
 KNOWLEDGE = """

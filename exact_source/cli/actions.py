@@ -14,9 +14,9 @@ from exact_source.cli import options, printing
 @click.argument("name", required=False)
 @options.as_json
 def command(name: str | None, as_json: bool) -> None:
-    """List the actions, or tell what NAME takes and gives.
+    """List the actions, or tell what one takes and gives.
 
-    With --json each comes with the JSON schemas of its input and output.
+    With --json each comes with the JSON schemas of its input and output. `create:projects` is `create` for one entity.
     """
     chosen = [find(name)] if name else list(actions())
     if as_json:

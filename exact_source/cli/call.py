@@ -22,7 +22,7 @@ TELLING = ("code", "name", "description", "subject", "file_name", "number", "dat
 MOST_COLUMNS = 12
 
 
-@click.command("call", epilog='Example: exact-source call list-accounts --input \'{"status": "C"}\' --json')
+@click.command("call", epilog='Example: exact-source call list-accounts --input \'{"status":"C"}\' --json')
 @click.argument("name")
 @click.option("--input", "given", default="{}", metavar="FILE|-|JSON", help="The input: a file, stdin, or JSON itself.")
 @click.option(
@@ -43,8 +43,9 @@ def command(
     as_json: bool,
     **places: str | None,
 ) -> None:
-    """Call the action NAME; `exact-source actions` lists them.
+    """Call an action: read or write single records on request.
 
+    NAME is one that `exact-source actions` lists.
     Decimals may be given as numbers or as text, and are printed as text, digit for digit. Times carry their zone.
     """
     chosen = find(name)
