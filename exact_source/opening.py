@@ -5,8 +5,9 @@ For one request or some writes that is all there is to open; what is to be read 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -106,28 +107,27 @@ class Desk:
     outbox: Outbox
     settings: Settings
     known: Connection | None
-    _lock: RunLock
+    take: Callable[[int], None]
 
     def request(self, request: Request) -> Reply:
         """As ``Client.request``, with the division to ourselves."""
-        self.take(request.target)
+        if request.target is not None:
+            self.take(request.target)
         return self.client.request(request)
 
     def submit(self, write: Write) -> Written:
-        """As ``Outbox.submit``, with the division to ourselves."""
-        self.take(write.division)
+        """As ``Outbox.submit``, which has the division to itself."""
         return self.outbox.submit(write)
 
-    def take(self, division: int | None) -> None:
-        """Waits until nobody else uses the division; Busy when somebody does for a minute."""
-        for _ in range(TURNS):
-            try:
-                self._lock.take([] if division is None else [division])
-            except Busy:
-                self.client.wait(division, TURN_SECONDS, "another process uses this division")
-            else:
-                return
-        self._lock.take([] if division is None else [division])
+
+def _taken(lock: RunLock, client: Client, division: int) -> None:
+    """Waits until nobody else uses the division; Busy when somebody does for a minute."""
+    for _ in range(TURNS):
+        with suppress(Busy):
+            lock.take([division])
+            return
+        client.wait(division, TURN_SECONDS, "another process uses this division")
+    lock.take([division])
 
 
 def division_of(settings: Settings, known: Connection | None, asked: int | None) -> int:
@@ -145,9 +145,17 @@ def desk(connection: str, around: Surroundings) -> Iterator[Desk]:
     with ExitStack() as stack:
         door = opened(load_settings(connection, **around.overrides), around, stack)
         entries = stack.enter_context(kept(door.settings))
-        outbox = stack.enter_context(Outbox(entries, door.client, keep_days=door.settings.outbox_days))
         lock = stack.enter_context(RunLock(door.shared, connection, around.clock.now()))
-        yield Desk(door.client, outbox, door.settings, door.known, lock)
+
+        gate = threading.Lock()
+
+        def take(division: int) -> None:
+            with gate:
+                _taken(lock, door.client, division)
+
+        days = door.settings.outbox_days
+        outbox = stack.enter_context(Outbox(entries, door.client, keep_days=days, take=take))
+        yield Desk(door.client, outbox, door.settings, door.known, take)
 
 
 @contextmanager

@@ -15,11 +15,11 @@ import pytest
 
 from connecting import processes
 from exact_source.clock import SystemClock
-from exact_source.errors import Undecided
+from exact_source.errors import Busy, Undecided
 from exact_source.opening import Surroundings, desk
 from strict_exact import Canned, Request
 from strict_writes import Late, Ruin
-from writing import HurriedClock, order, shop
+from writing import DIVISION, HurriedClock, order, shop
 
 GENERIC = '{"error":{"code":"","message":{"lang":"","value":"A problem has occurred."}}}'
 BROKEN, DOWN = Canned(500, GENERIC), Canned(503, "<html>maintenance</html>")
@@ -131,7 +131,7 @@ def test_two_threads_with_the_same_key_never_both_send(tmp_path: Path) -> None:
         assert len(at.exact.writes()) == 1
 
 
-def test_a_write_in_another_process_is_waited_for_and_its_result_told(tmp_path: Path, store_url: str) -> None:
+def test_what_another_process_writes_is_left_to_it_and_its_result_told(tmp_path: Path, store_url: str) -> None:
     """Two desks of one process are two holders, as two processes are."""
     with shop(tmp_path, url=store_url) as at, at.desk() as one, at.desk() as other:
         seen: list[Any] = []
@@ -144,4 +144,6 @@ def test_a_write_in_another_process_is_waited_for_and_its_result_told(tmp_path: 
         at.exact.plot.of = lambda call: Ruin(look, answer="")
         one.outbox.submit(order("A1", idempotency_key="k"))
         assert seen == ["sent"]
+        with pytest.raises(Busy, match=f"division {DIVISION} of connection 'default' is being read by another run"):
+            other.outbox.submit(order("A2"))
         assert other.outbox.submit(order("A1", idempotency_key="k")).how == "known"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exact_source.clock import ManualClock
 from exact_source.errors import BusinessRule, Conflict, DayQuotaSpent, Undecided
 from exact_source.writes import Write
 from strict_exact import Canned
@@ -77,6 +79,25 @@ def test_what_was_not_carried_out_is_sent_again_once_exact_has_settled(at: Shop,
     assert written.how == "sent"
     assert len(at.orders()) == 1
     assert (at.clock.now() - began).total_seconds() >= 60
+
+
+@pytest.mark.parametrize("ruin", [Canned(429), Canned(429, headers={"X-RateLimit-Minutely-Remaining": "0"})])
+def test_what_the_quota_held_back_was_not_carried_out_and_is_sent_at_once(at: Shop, ruin: Any) -> None:
+    at.exact.plot.of = by_turns(ruin)
+    assert at.submit(order("A1")).how == "sent"
+    assert len(at.exact.writes()) == 2
+    assert [call for call in at.exact.requests if call.method == "GET" and call.resource == ORDERS] == []
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_clock_that_is_off_makes_nothing_twice(tmp_path: Path, hours: int) -> None:
+    """Nothing but the moment of its making tells this row from older ones."""
+    ours = ManualClock(ManualClock().now() + timedelta(hours=hours))
+    with shop(tmp_path, ours, now=lambda: ours.now() - timedelta(hours=hours)) as at:
+        body = {"Employee": CUSTOMER, "Item": CUSTOMER, "Quantity": 2, "Hours": 2.5}
+        at.exact.plot.of = by_turns("drop")
+        assert at.submit(Write(HOURS, "POST", DIVISION, body=body)).how == "found"
+        assert len(at.exact.rows(HOURS, DIVISION)) == 1
 
 
 def test_a_row_that_shows_only_after_a_while_is_not_made_twice(at: Shop) -> None:

@@ -94,12 +94,14 @@ class Shop:
 
 
 @contextmanager
-def shop(home: Path, clock: Any = None, *, url: str = "", **options: Any) -> Iterator[Shop]:
-    """A shop whose clock only moves when somebody sleeps. ``clock``: another one; ``url``: of another store."""
+def shop(home: Path, clock: Any = None, *, url: str = "", now: Any = None, **options: Any) -> Iterator[Shop]:
+    """A shop whose clock only moves when somebody sleeps.
+
+    ``clock``: another one; ``now``: the time in Exact, if it differs; ``url``: of another store.
+    """
     clock = clock or ManualClock()
     divisions = (Division(DIVISION), Division(OTHER))
-    options.setdefault("clock", clock.now)
-    with StrictWrites(tables((DIVISION, OTHER)), divisions, **options) as exact:
+    with StrictWrites(tables((DIVISION, OTHER)), divisions, now or clock.now, **options) as exact:
         opened = Shop(exact, User(exact, home), clock, url)
         opened.connect()
         yield opened

@@ -73,8 +73,6 @@ def show(key: str, connection: str, token_store: str | None, as_json: bool) -> N
 def retry(key: str, is_absent: bool, connection: str, as_json: bool, **given: Any) -> None:
     """Go on with a write, or with all the steps of a plan. One in doubt is looked up first."""
     with desk(connection, Surroundings(overrides=options.given(**given))) as opened:
-        for entry in opened.outbox.entries.steps(key) or [opened.outbox.entries.get(key)]:
-            opened.take(entry.division)
         done = steps.resume(opened.outbox, key, is_absent=is_absent)
     told = [{"key": one.key, "status": one.status, "how": one.how, "id": one.id} for one in done]
     if as_json:
