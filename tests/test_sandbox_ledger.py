@@ -356,7 +356,7 @@ class Writer:
         return self.clerk.send(self.dice.choice(["DELETE", "PUT"]), f"{path}(guid'{key}')", {"YourRef": "R"})
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_books_balance_after_two_hundred_random_writes(clerk: Clerk, seed: int) -> None:
     writer = Writer(clerk, seed)
     for _ in range(200):

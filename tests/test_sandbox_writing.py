@@ -117,6 +117,36 @@ def test_a_sales_order_is_made_changed_completed_and_then_locked(inside: Clerk) 
     assert inside.refused("PUT", f"salesorder/SalesOrders(guid'{key}')", {"Description": "Laat"}) == refusal
 
 
+def test_a_sales_order_is_delivered_and_invoiced(inside: Clerk) -> None:
+    body = {"OrderedBy": inside.customer(), "SalesOrderLines": [{"Item": inside.item(), "Quantity": 4, "NetPrice": 8}]}
+    key = inside.make("salesorder/SalesOrders", body)
+    [line] = inside.lines("salesorder/SalesOrderLines", "OrderID", key)
+
+    def delivered(quantity: float) -> tuple[int, int]:
+        lines = [{"SalesOrderLineID": line["ID"], "QuantityDelivered": quantity}]
+        body = {"DeliveryDate": "2026-03-02", "GoodsDeliveryLines": lines}
+        delivery = inside.row("salesorder/GoodsDeliveries", inside.make("salesorder/GoodsDeliveries", body))
+        assert delivery["DeliveryAccountName"] == "Klant B.V."
+        order = inside.row("salesorder/SalesOrders", key)
+        return order["DeliveryStatus"], order["Status"]
+
+    assert delivered(1) == (20, 12)
+    assert delivered(3) == (21, 12)
+    inside.post("salesinvoice/InvoiceSalesOrders", {"SalesOrderIDs": [{"ID": key}]})
+    order = inside.row("salesorder/SalesOrders", key)
+    assert (order["InvoiceStatus"], order["Status"]) == (21, 21)
+    [invoice] = inside.rows(f"salesinvoice/SalesInvoices?$filter=OrderNumber eq {order['OrderNumber']}&$select=*")
+    assert (invoice["AmountFCExclVat"], invoice["OrderedByName"], invoice["Status"]) == (32, "Klant B.V.", 20)
+    assert inside.refused("POST", "salesinvoice/InvoiceSalesOrders", {"SalesOrderIDs": [{"ID": key}]})[0] == 500
+
+
+def test_a_vat_code_in_use_cannot_be_deleted(inside: Clerk) -> None:
+    key = inside.make("vat/VATCodes", {"Code": "9", "Description": "Nieuw tarief"})
+    inside.make("crm/Accounts", {"Name": "Klant", "SalesVATCode": "9"})
+    refusal = (500, "Cannot delete: VAT code - Used in: Accounts")
+    assert inside.refused("DELETE", f"vat/VATCodes(guid'{key}')") == refusal
+
+
 def test_a_quotation_is_made_accepted_and_then_locked(inside: Clerk) -> None:
     body = {"OrderAccount": inside.customer(), "QuotationLines": [{"Item": inside.item(), "Quantity": 1}]}
     key = inside.make("crm/Quotations", body)

@@ -40,14 +40,9 @@ def store(desk: Desk, row: Row, content: bytes) -> None:
 
 
 def forget(desk: Desk, path: str, row: Row) -> None:
-    """Drop the content of an attachment that is deleted, and the attachments of a document."""
+    """Drop the content of an attachment that is deleted."""
     if path == ATTACHMENTS:
         desk.books.storage.drop_content(row["ID"])
-    if path == DOCUMENTS:
-        for attached in desk.mentioning(ATTACHMENTS, row["ID"]):
-            if attached["Document"] == row["ID"]:
-                desk.books.storage.drop_content(attached["ID"])
-                desk.delete(ATTACHMENTS, attached["ID"])
 
 
 def content_of(storage: Storage, records: Records, division: int, key: str) -> tuple[str, bytes] | None:

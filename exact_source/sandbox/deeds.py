@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
+from exact_source.catalogue import endpoint
 from exact_source.sandbox import attachments, entries, locks
+from exact_source.sandbox.changes import create
 from exact_source.sandbox.company.money import cents
 from exact_source.sandbox.desk import Desk, Row
 from exact_source.sandbox.payloads import Payload
 from exact_source.sandbox.postings import settle
-from exact_source.sandbox.references import ACCOUNTS
+from exact_source.sandbox.references import ACCOUNTS, JOURNALS
 
 INVOICES, INVOICE_LINES = "salesinvoice/SalesInvoices", "salesinvoice/SalesInvoiceLines"
 ORDERS, ORDER_LINES = "salesorder/SalesOrders", "salesorder/SalesOrderLines"
 QUOTATIONS, PAYMENTS = "crm/Quotations", "cashflow/Payments"
 _SALES_PAPER = 10
-_OPEN, _COMPLETE = 12, 21
+_COMPLETE, _SALES_JOURNAL = 21, 20
 _UNPAID, _IN_PROCESS = 20, 40
 _CREDITS = frozenset({8021, 8024})
 
@@ -151,6 +153,36 @@ def _file_invoice(desk: Desk, invoice: Row, entry: Row) -> Row:
 # orders, quotations, payments
 
 
+def _invoice_orders(desk: Desk, payload: Payload) -> Row:
+    """An open invoice for each order, of what is not yet invoiced."""
+    journal = payload.values.get("JournalCode") or next(
+        (row["Code"] for row in desk.rows(JOURNALS) if row["Type"] == _SALES_JOURNAL), None
+    )
+    for line in payload.lines.get("SalesOrderIDs", []):
+        order = _named(desk, ORDERS, line, "ID")
+        locks.check_open(desk, ORDERS, {**order, "Status": order["InvoiceStatus"]})
+        _invoice_order(desk, order, journal)
+    return {}
+
+
+def _invoice_order(desk: Desk, order: Row, journal: str | None) -> None:
+    rows = desk.lines(ORDER_LINES, order["OrderID"])
+    header = "OrderedBy InvoiceTo DeliverTo OrderNumber YourRef Description PaymentCondition OrderDate".split()
+    members = "Item Quantity UnitPrice NetPrice Discount VATCode Description CostCenter CostUnit Notes Project".split()
+    lines = [Payload({name: row[name] for name in members}) for row in rows]
+    values = {name: order[name] for name in header} | {"Journal": journal}
+    _, invoice = create(desk, endpoint(INVOICES), Payload(values, {"SalesInvoiceLines": lines}))
+    for row, line in zip(rows, desk.lines(INVOICE_LINES, invoice["InvoiceID"]), strict=True):
+        origin = {"SalesOrder": order["OrderID"], "SalesOrderNumber": order["OrderNumber"]}
+        origin |= {"SalesOrderLine": row["ID"], "SalesOrderLineNumber": row["LineNumber"]}
+        desk.update(INVOICE_LINES, line["ID"], origin)
+        desk.update(ORDER_LINES, row["ID"], {"InvoiceStatus": _COMPLETE, "QuantityInvoiced": row["Quantity"]})
+    done = {"InvoiceStatus": _COMPLETE, "InvoiceStatusDescription": "Complete"}
+    if order["DeliveryStatus"] == _COMPLETE:
+        done |= {"Status": _COMPLETE, "StatusDescription": "Complete"}
+    desk.update(ORDERS, order["OrderID"], done)
+
+
 def _complete_order(desk: Desk, payload: Payload) -> Row:
     order = _named(desk, ORDERS, payload, "OrderID")
     locks.check_open(desk, ORDERS, order)
@@ -207,6 +239,7 @@ def _is_guid(text: str) -> bool:
 
 _DEEDS: dict[str, Callable[[Desk, Payload], Row]] = {
     "salesinvoice/PrintedSalesInvoices": _print_invoice,
+    "salesinvoice/InvoiceSalesOrders": _invoice_orders,
     "salesorder/CompleteSalesOrder": _complete_order,
     "salesorder/PrintedSalesOrders": _print_order,
     "crm/AcceptQuotation": _quotation(50, "Accepted"),

@@ -94,7 +94,8 @@ class Desk:
 
     def with_code(self, path: str, code: str) -> Row | None:
         wanted = code.strip().lower()
-        return next((row for row in self.rows(path) if str(row["Code"] or "").strip().lower() == wanted), None)
+        rows = self.mentioning(path, wanted) if wanted.isdecimal() else self.rows(path)
+        return next((row for row in rows if str(row["Code"] or "").strip().lower() == wanted), None)
 
     def referred(self, reference: Reference, value: str) -> Row | None:
         """The record that a member with this value refers to."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from exact_source.sandbox import entries
+from exact_source.sandbox.attachments import ATTACHMENTS, DOCUMENTS, forget
 from exact_source.sandbox.business_errors import thing
 from exact_source.sandbox.desk import Desk, Row
-from exact_source.sandbox.families import LEDGER, family, owned_lines
-from exact_source.sandbox.references import ACCOUNTS, users_of
+from exact_source.sandbox.families import LEDGER, Family, family, owned_lines
+from exact_source.sandbox.references import ACCOUNTS, reference, users_of
 
 # Member, values that lock, and what the status is called.
 _LOCKED: dict[str, tuple[str, frozenset[int], str]] = {
@@ -20,7 +21,12 @@ _LOCKED: dict[str, tuple[str, frozenset[int], str]] = {
     **{path: ("Status", frozenset({50}), "Processed") for path in entries.BOOKS},
 }
 # What goes along with a record, besides the lines it owns.
-_GOES_ALONG = {ACCOUNTS: ("crm/Contacts", "crm/Addresses", "crm/BankAccounts")}
+_GOES_ALONG: dict[str, tuple[tuple[str, str], ...]] = {
+    ACCOUNTS: (("crm/Contacts", "Account"), ("crm/Addresses", "Account"), ("crm/BankAccounts", "Account")),
+    DOCUMENTS: ((ATTACHMENTS, "Document"),),
+}
+# Told of last: what follows from an entry or an invoice, which is what the user knows.
+_DERIVED = frozenset({LEDGER, "financialtransaction/Transactions", "cashflow/Payments", "cashflow/Receivables"})
 _NOT_IN_USE = frozenset({LEDGER, "financialtransaction/Transactions", "financial/ReportingBalance"})
 _MONEY = frozenset("AmountFC VATCode VATAmountFC GLAccount Supplier Customer Journal EntryDate".split())
 
@@ -67,22 +73,36 @@ def check_unused(desk: Desk, path: str, row: Row) -> None:
     kind = family(path)
     if len(kind.key) != 1 or kind.key[0].edm != "Edm.Guid":
         return
-    key = str(row[kind.key[0].name])
-    own = {relation.lines for relation in owned_lines(path)} | set(_GOES_ALONG.get(path, ())) | {path}
+    own = {
+        path,
+        *(relation.lines for relation in owned_lines(path)),
+        *(other for other, _ in _GOES_ALONG.get(path, ())),
+    }
     own |= _NOT_IN_USE if path in entries.BOOKS else set()
-    for user, members in users_of(path):
+    for user, members in sorted(users_of(path), key=lambda found: found[0] in _DERIVED):
         if user in own:
             continue
-        if any(found.get(name) == key for found in desk.mentioning(user, key) for name in members):
+        if any(_names(desk, user, row[_mark(user, name, kind)], name) for name in members):
             raise desk.complaints.refuse("in_use", _one(desk, path), user.rpartition("/")[2])
+
+
+def _mark(user: str, member: str, kind: Family) -> str:
+    """The member of a record by which another one names it."""
+    known = reference(user, member)
+    return "Code" if known and known.by == "Code" else kind.key[0].name
+
+
+def _names(desk: Desk, user: str, value: object, member: str) -> bool:
+    return value is not None and any(found[member] == value for found in desk.mentioning(user, str(value)))
 
 
 def take_along(desk: Desk, path: str, row: Row) -> None:
     """Delete what makes no sense without the record: the contacts and addresses of a relation."""
     key = str(row[family(path).key[0].name])
-    for other in _GOES_ALONG.get(path, ()):
+    for other, member in _GOES_ALONG.get(path, ()):
         for found in desk.mentioning(other, key):
-            if found["Account"] == key:
+            if found[member] == key:
+                forget(desk, other, found)
                 desk.delete(other, found["ID"])
 
 

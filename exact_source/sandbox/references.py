@@ -105,13 +105,11 @@ def copied(kind: Family, member: str, target: Mapping[str, object]) -> dict[str,
 
 @cache
 def users_of(path: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The families that refer to records of a family by key, with the members that do."""
+    """The families that refer to records of a family, by key or by code, with the members that do."""
     found = []
     for other in family_paths():
         members = tuple(
-            name
-            for name in family(other).fields
-            if (known := reference(other, name)) and known.target == path and known.by != "Code"
+            name for name in family(other).fields if (known := reference(other, name)) and known.target == path
         )
         if members:
             found.append((other, members))
