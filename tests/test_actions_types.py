@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -17,6 +18,8 @@ from command_line import REPOSITORY
 from exact_source import actions
 from exact_source.actions import models
 
+README = (REPOSITORY / "README.md").read_text("utf-8")
+FROM_README = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "actions" in code)
 HEAD = """
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -63,6 +66,9 @@ WRONG = {
 }  # fmt: skip
 
 
+CLEAN += FROM_README
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What mypy --strict says of a script: the clean part first, then one wrong expression a line."""
@@ -80,7 +86,7 @@ def line_of(expression: str) -> int:
     return (HEAD + CLEAN + "\n").count("\n") + list(WRONG).index(expression) + 1
 
 
-def test_a_script_that_calls_three_actions_is_clean_under_mypy_strict(told: list[str]) -> None:
+def test_a_script_that_calls_three_actions_and_that_of_the_readme_are_clean_under_mypy_strict(told: list[str]) -> None:
     last = (HEAD + CLEAN).count("\n")
     assert [line for line in told if int(line.split(":")[1]) <= last] == []
 

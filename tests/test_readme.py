@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from exact_source.actions import actions, find
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -52,8 +54,19 @@ def test_the_quick_start_is_the_two_commands_of_the_makefile() -> None:
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
-    commands = {"connect", "divisions", "entities", "plan", "run", "status", "sandbox"}
+    commands = {"connect", "divisions", "entities", "plan", "run", "status", "sandbox", "actions", "call"}
     assert set(re.findall(r"exact-source (\w+)", README)) <= commands
+
+
+def test_the_readme_calls_only_actions_that_exist() -> None:
+    called = re.findall(r"exact-source call ([\w:-]+)", README)
+    assert called
+    assert {find(name).name for name in called} == set(called)
+    counts = re.search(r"(\d+) lists, (\d+) records, (\d+) that write or download", README)
+    assert counts
+    names = [one.name for one in actions()]
+    lists, records = (sum(name.startswith(start) for name in names) for start in ("list-", "get-"))
+    assert [int(count) for count in counts.groups()] == [lists, records, len(names) - lists - records]
 
 
 def test_ci_runs_what_the_readme_says() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from exact_source.catalogue import Endpoint, Field
 
 LARGEST_FILE = 10_000_000  # bytes before base64 (§9.6)
+DIGITS = 15  # of an amount: Exact keeps doubles, which hold no more of any number (§4.7)
 WHOLE = {
     "Edm.Byte": (0, 2**8 - 1),
     "Edm.Int16": (-(2**15), 2**15 - 1),

@@ -6,7 +6,7 @@ error that names the choices there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from exact_source.actions.derivation import Input
 from exact_source.actions.mistakes import told
 from exact_source.actions.session import Session
 from exact_source.catalogue import Endpoint
-from exact_source.errors import ConfigurationError, ExactError, InvalidInput
+from exact_source.errors import BusinessRule, ConfigurationError, ExactError, InvalidInput
 
 I = TypeVar("I", bound=Input)  # noqa: E741
 
@@ -82,22 +82,46 @@ def _parts(given: Input) -> list[tuple[Endpoint, Input, str]]:
     return found
 
 
+def explained(session: Session, error: BusinessRule, given: Input, division: int) -> BusinessRule:
+    """Exact's refusal, with the choices for every journal or VAT code that the division does not have."""
+    told = ""
+    for end, model, place in _parts(given):
+        for name, member in model.exact_members.items():
+            value = getattr(model, name)
+            if value is None or member.name not in ("Journal", "JournalCode", "VATCode"):
+                continue
+            found = _codes(session, division, member.name, end)
+            if found and str(value).strip() not in {code for code, _ in found}:
+                told += f"; {place}{name} {value!r} is none of division {division}: {_named(found)}"
+    return BusinessRule(f"{error}{told}", told=error.told, fields=error.fields) if told else error
+
+
 def _choices(session: Session, division: int, member: str, end: Endpoint) -> str:
-    try:
-        found = _accounts(session, division) if member == "GLAccount" else _journals(session, division, end)
-    except ExactError:
-        return ""
+    found = _accounts(session, division) if member == "GLAccount" else _codes(session, division, member, end)
+    return f"; division {division} has {_named(found)}" if found else ""
+
+
+def _named(found: Sequence[tuple[str, str]]) -> str:
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return f"; division {division} has {', '.join(found[:MOST_NAMED])}{more}" if found else ""
+    return ", ".join(f"{code} ({name})" for code, name in found[:MOST_NAMED]) + more
 
 
-def _journals(session: Session, division: int, end: Endpoint) -> list[str]:
+def _codes(session: Session, division: int, member: str, end: Endpoint) -> list[tuple[str, str]]:
+    """Code and description of what there is; nothing when it cannot be read."""
     kind = _JOURNAL_TYPES.get(end.path.removeprefix("{division}/"))
-    where = f"Type eq {kind}" if kind else None
-    rows = pages.everything(session, models.Journal, division, where, ["Code", "Description"])
-    return [f"{row.code} ({row.description})" for row in rows]
+    row: Any = models.VATCode if member == "VATCode" else models.Journal
+    where = f"Type eq {kind}" if kind and member != "VATCode" else None
+    try:
+        rows = pages.everything(session, row, division, where, ["Code", "Description"])
+    except ExactError:
+        return []
+    return [(one.code or "", one.description or "") for one in rows]
 
 
-def _accounts(session: Session, division: int) -> list[str]:
-    rows = pages.everything(session, models.GLAccount, division, None, ["Code", "Description"])
-    return [f"{row.id} ({row.code} {row.description})" for row in sorted(rows, key=lambda row: row.code or "")]
+def _accounts(session: Session, division: int) -> list[tuple[str, str]]:
+    try:
+        rows = pages.everything(session, models.GLAccount, division, None, ["Code", "Description"])
+    except ExactError:
+        return []
+    ordered = sorted(rows, key=lambda one: one.code or "")
+    return [(str(one.id), f"{one.code} {one.description}") for one in ordered]

@@ -113,6 +113,14 @@ class Walk:
     def _question(self, demand: str | None) -> str:
         return question(self.session, self.asked, self.division, demand)
 
+    def _names(self) -> frozenset[str] | None:
+        """The fields that were read; None for all."""
+        names, dropped = wanted(self.asked, self.end), self.session.dropped(self.end)
+        if not dropped:
+            return names
+        lacking = {values.name_of(name) for name in dropped}
+        return (names if names is not None else frozenset(self.row.exact_members)) - lacking
+
     def _read(self, link: str) -> Page:
         return self.session.read(link, self.end, self.division)
 
@@ -123,7 +131,7 @@ class Walk:
         start = keys.index(after) + 1 if after in keys else 0
         room = self.asked.limit - len(self.rows) - len(self.misfits)
         taken = found[start : start + room]
-        rows, misfits = typed(self.row, taken, self.division, wanted(self.asked, self.end))
+        rows, misfits = typed(self.row, taken, self.division, self._names())
         self.rows += rows
         self.misfits += misfits
         return keys[start + room - 1] if start + room < len(found) else None
@@ -209,6 +217,7 @@ def first_page(session: Session, end: Endpoint, ask: Ask, *, division: int | Non
 def question(session: Session, asked: Listing, division: int, demand: str | None) -> str:
     """Path and query of the first page."""
     end = asked.exact_endpoint
+    _check(session, asked, end)
     conditions = [
         f"{member.name} eq {values.literal(end, member, getattr(asked, name))}"
         for name, member in asked.exact_members.items()
@@ -219,6 +228,12 @@ def question(session: Session, asked: Listing, division: int, demand: str | None
         conditions.append(f"Modified ge {odata.instant(odata.before_repeat(odata.wall_clock(since)))}")
     where = odata.both(None if since else demand, *conditions)
     return _link(session, end, division, where, wanted(asked, end))
+
+
+def _check(session: Session, asked: Listing, end: Endpoint) -> None:
+    lacking = {values.name_of(name) for name in session.dropped(end)} & set(asked.select or ())
+    if lacking:
+        raise UnknownName(f"select: Exact has no field {min(lacking)!r} here")
 
 
 def _link(
@@ -234,7 +249,7 @@ def _link(
 
 
 def wanted(asked: Listing, end: Endpoint) -> frozenset[str] | None:
-    """The fields to read, the key among them; None for all."""
+    """The fields to read, the key among them; None for all. UnknownName for one that nobody knows."""
     if asked.select is None:
         return None
     known = {values.name_of(one.name) for one in end.fields}

@@ -36,7 +36,8 @@ def list_divisions(
     session: Session, given: models.ListDivisions, *, division: int | None = None
 ) -> Listed[models.Division]:
     """List the divisions that the user can reach."""
-    return pages.listed(session, given, models.Division, division)
+    code = division if given.cursor else session.any_division(division)
+    return pages.listed(session, given, models.Division, code)
 
 
 @reads

@@ -18,7 +18,7 @@ from exact_source.actions import company, derivation, pages, values
 from exact_source.actions.derivation import Change, Input, Model, Row
 from exact_source.actions.session import Session
 from exact_source.catalogue import Nested
-from exact_source.errors import ExactError, Suspect, Unreadable
+from exact_source.errors import BusinessRule, ExactError, Suspect, Unreadable
 from exact_source.outbox import Written
 from exact_source.writes import Write
 
@@ -61,7 +61,10 @@ def created(
     code = session.division(division)
     whole = company.completed(session, given, code, action)
     write = Write(path_of(whole), "POST", code, body=body_of(whole), idempotency_key=key, representation=True)
-    done = session.write(write)
+    try:
+        done = session.write(write)
+    except BusinessRule as error:
+        raise company.explained(session, error, whole, code) from None
     made = id_of(done, session)
     counts = {name: len(getattr(whole, name) or []) for name in whole.exact_lines}
     return Saved[row](id=made, key=done.key, how=how(done, session), **read_back(session, row, made, code, counts))  # type: ignore[valid-type]

@@ -60,6 +60,11 @@ class Session:
             self.desk.take(chosen[0])
         return chosen[0]
 
+    def any_division(self, given: int | None = None) -> int:
+        """A division to ask through, for what does not depend on it."""
+        there = (*(self.settings.divisions or ()), *self.known)
+        return self.division(given if given is not None or not there else there[0])
+
     def read(self, link: str, end: Endpoint, division: int | None) -> Page:
         """One page. In a dry run it is empty, and the request is noted."""
         if self.planned is not None:

@@ -87,6 +87,8 @@ def type_to_write(end: Endpoint, member: Member) -> Any:
     if member.edm in bounds.WHOLE:
         low, high = bounds.WHOLE[member.edm]
         return Annotated[int, Field(ge=low, le=high)]
+    if member.edm == "Edm.Double":
+        return Annotated[Amount, Field(max_digits=bounds.DIGITS)]
     return type_of(member)
 
 
