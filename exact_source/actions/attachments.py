@@ -14,7 +14,7 @@ from exact_source.actions.derivation import Model
 from exact_source.actions.files import Download
 from exact_source.actions.registry import reads, writes
 from exact_source.actions.saving import How, Saved
-from exact_source.actions.session import Session
+from exact_source.actions.session import Scope, Session
 from exact_source.actions.values import Content
 from exact_source.errors import InvalidInput, NotFound
 from exact_source.outbox import Written
@@ -90,12 +90,12 @@ def attach_file_invoice(
     session: Session, given: AttachFileInvoice, *, division: int | None = None, key: str | None = None
 ) -> Attached:
     """Attach a file to a sales or purchase invoice, by its document or one that is made for it."""
-    code = session.division(division)
+    scope = session.scope(division)
     name, content = _content(given)
     row: Any = models.SalesInvoice if given.invoice == "sales" else models.PurchaseInvoice
-    invoice = pages.got(session, row, given.invoice_id, code)
+    invoice = pages.got(scope, row, given.invoice_id)
     key = key or f"attach-{given.invoice_id}-{hashlib.sha256(name.encode() + b'/' + content).hexdigest()[:32]}"
-    made = _carried_out(session, Plan(key, _steps(given, invoice, code, (name, content))))
+    made = _carried_out(session, Plan(key, _steps(given, invoice, division=scope.division, file=(name, content))))
     document = saving.id_of(made["document"], session) if "document" in made else invoice.document
     return Attached(
         document_id=document,
@@ -118,7 +118,7 @@ def _content(given: AttachFileInvoice) -> tuple[str, bytes]:
     return given.file_name or name, content
 
 
-def _steps(given: AttachFileInvoice, invoice: Any, division: int, file: tuple[str, bytes]) -> dict[str, Write]:
+def _steps(given: AttachFileInvoice, invoice: Any, *, division: int, file: tuple[str, bytes]) -> dict[str, Write]:
     """A document, the file on it and the link to it; only the file where the invoice has a document already."""
     name, content = file
     document = Made("document") if invoice.document is None else str(invoice.document)
@@ -153,46 +153,45 @@ def process_invoice(
     session: Session, given: models.ProcessInvoice, *, division: int | None = None, key: str | None = None
 ) -> Processed:
     """Process a sales invoice: it gets its number, its PDF is made and, if asked for, sent. This cannot be undone."""
-    code = session.division(division)
+    scope = session.scope(division)
     body = saving.body_of(given)
-    done = session.write(Write(PRINTED, "POST", code, body=body, idempotency_key=key, representation=True))
-    printed = saving.answered(models.PrintedInvoice, done, code)
-    back = saving.read_back(session, models.SalesInvoice, given.invoice_id, code, {})
+    done = session.write(Write(PRINTED, "POST", scope.division, body=body, idempotency_key=key, representation=True))
+    printed = saving.answered(models.PrintedInvoice, done)
+    back = saving.read_back(scope, models.SalesInvoice, given.invoice_id)
     return Processed(id=given.invoice_id, key=done.key, how=saving.how(done, session), printed=printed, **back)
 
 
 @reads
 def download_attachment(session: Session, given: DownloadAttachment, *, division: int | None = None) -> Downloaded:
     """Download one attachment to a file or object store, piece by piece."""
-    code = session.division(division)
-    attachment = pages.got(session, models.DocumentAttachment, given.id, code)
-    return _downloaded(session, attachment, given.to, code)
+    scope = session.scope(division)
+    return _downloaded(scope, pages.got(scope, models.DocumentAttachment, given.id), given.to)
 
 
 @reads
 def download_invoice_pdf(session: Session, given: DownloadInvoicePDF, *, division: int | None = None) -> Downloaded:
     """Download the PDF of a sales invoice to a file or object store. An invoice that is not processed has none."""
-    code = session.division(division)
-    invoice = pages.got(session, models.SalesInvoice, given.id, code, ["Document", "InvoiceNumber"])
+    scope = session.scope(division)
+    invoice = pages.got(scope, models.SalesInvoice, given.id, select=["Document"])
     if session.is_dry:
         return _nothing(given.to)
     where = f"Document eq guid'{invoice.document}'"
-    found = pages.everything(session, models.DocumentAttachment, code, where) if invoice.document else []
+    found = pages.everything(scope, models.DocumentAttachment, where) if invoice.document else []
     papers = [one for one in found if (one.file_name or "").lower().endswith(".pdf")]
     if not papers:
         raise NotFound(f"invoice {given.id} has no PDF; process it first")
-    return _downloaded(session, papers[0], given.to, code)
+    return _downloaded(scope, papers[0], given.to)
 
 
-def _downloaded(session: Session, attachment: models.DocumentAttachment, to: str, division: int) -> Downloaded:
-    if session.is_dry:
+def _downloaded(scope: Scope, attachment: models.DocumentAttachment, to: str) -> Downloaded:
+    if scope.is_dry:
         return _nothing(to)
     if attachment.id is None or not attachment.url:
         raise NotFound("Exact names no address for this attachment")
     name = attachment.file_name
     size = int(attachment.file_size) if attachment.file_size is not None else None
     download = Download(to, size, is_page=bool(name and name.lower().endswith((".html", ".htm"))))
-    files.fetch(session, attachment.url + ORIGINAL, download, division)
+    files.fetch(scope, attachment.url + ORIGINAL, download)
     return Downloaded(attachment_id=attachment.id, file_name=name, size=download.taken, to=to)
 
 

@@ -15,7 +15,7 @@ from exact_source import catalogue
 from exact_source.actions import derivation, models, pages, values
 from exact_source.actions.derivation import Input
 from exact_source.actions.mistakes import told
-from exact_source.actions.session import Session
+from exact_source.actions.session import Scope
 from exact_source.catalogue import Endpoint
 from exact_source.errors import BusinessRule, ConfigurationError, ExactError, InvalidInput
 
@@ -34,12 +34,12 @@ _JOURNAL_TYPES = {
 MOST_NAMED = 12
 
 
-def completed(session: Session, given: I, division: int, action: str) -> I:
+def completed(scope: Scope, given: I, action: str) -> I:
     """The input with the division's own values where it says nothing. InvalidInput when something is missing still."""
-    for place in (str(division), "*"):
-        defaults = session.settings.action_defaults.get(place, {}).get(action, {})
+    for place in (str(scope.division), "*"):
+        defaults = scope.session.settings.action_defaults.get(place, {}).get(action, {})
         given = _with(given, defaults, f"action_defaults.{place}.{action}")
-    _check(session, given, division, action)
+    _check(scope, given, action)
     return given
 
 
@@ -60,7 +60,7 @@ def _with(given: I, defaults: Mapping[str, Any], place: str) -> I:
         raise ConfigurationError(f"{place}: {told(error)}") from None
 
 
-def _check(session: Session, given: Input, division: int, action: str) -> None:
+def _check(scope: Scope, given: Input, action: str) -> None:
     """Asks Exact for choices only when something is missing."""
     for end, model, place in _parts(given):
         for group in catalogue.demanded(end):
@@ -70,7 +70,7 @@ def _check(session: Session, given: Input, division: int, action: str) -> None:
                     continue
                 raise InvalidInput(
                     f"{action}: {place}{names[0]} is needed, and no setting action_defaults gives it"
-                    f"{_choices(session, division, group[0], given.exact_endpoint)}"
+                    f"{_choices(scope, group[0], given.exact_endpoint)}"
                 )
 
 
@@ -82,7 +82,7 @@ def _parts(given: Input) -> list[tuple[Endpoint, Input, str]]:
     return found
 
 
-def explained(session: Session, error: BusinessRule, given: Input, division: int) -> BusinessRule:
+def explained(scope: Scope, error: BusinessRule, given: Input) -> BusinessRule:
     """Exact's refusal, with the choices for every journal or VAT code that the division does not have."""
     told = ""
     for end, model, place in _parts(given):
@@ -90,15 +90,15 @@ def explained(session: Session, error: BusinessRule, given: Input, division: int
             value = getattr(model, name)
             if value is None or member.name not in ("Journal", "JournalCode", "VATCode"):
                 continue
-            found = _codes(session, division, member.name, end)
+            found = _codes(scope, member.name, end)
             if found and str(value).strip() not in {code for code, _ in found}:
-                told += f"; {place}{name} {value!r} is none of division {division}: {_named(found)}"
+                told += f"; {place}{name} {value!r} is none of division {scope.division}: {_named(found)}"
     return BusinessRule(f"{error}{told}", told=error.told, fields=error.fields) if told else error
 
 
-def _choices(session: Session, division: int, member: str, end: Endpoint) -> str:
-    found = _accounts(session, division) if member == "GLAccount" else _codes(session, division, member, end)
-    return f"; division {division} has {_named(found)}" if found else ""
+def _choices(scope: Scope, member: str, end: Endpoint) -> str:
+    found = _accounts(scope) if member == "GLAccount" else _codes(scope, member, end)
+    return f"; division {scope.division} has {_named(found)}" if found else ""
 
 
 def _named(found: Sequence[tuple[str, str]]) -> str:
@@ -106,21 +106,21 @@ def _named(found: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{code} ({name})" for code, name in found[:MOST_NAMED]) + more
 
 
-def _codes(session: Session, division: int, member: str, end: Endpoint) -> list[tuple[str, str]]:
+def _codes(scope: Scope, member: str, end: Endpoint) -> list[tuple[str, str]]:
     """Code and description of what there is; nothing when it cannot be read."""
     kind = _JOURNAL_TYPES.get(end.path.removeprefix("{division}/"))
     row: Any = models.VATCode if member == "VATCode" else models.Journal
     where = f"Type eq {kind}" if kind and member != "VATCode" else None
     try:
-        rows = pages.everything(session, row, division, where, ["Code", "Description"])
+        rows = pages.everything(scope, row, where, select=["Code", "Description"])
     except ExactError:
         return []
     return [(one.code or "", one.description or "") for one in rows]
 
 
-def _accounts(session: Session, division: int) -> list[tuple[str, str]]:
+def _accounts(scope: Scope) -> list[tuple[str, str]]:
     try:
-        rows = pages.everything(session, models.GLAccount, division, None, ["Code", "Description"])
+        rows = pages.everything(scope, models.GLAccount, None, select=["Code", "Description"])
     except ExactError:
         return []
     ordered = sorted(rows, key=lambda one: one.code or "")

@@ -8,7 +8,7 @@ from typing import Any
 
 from fsspec.core import url_to_fs
 
-from exact_source.actions.session import Session
+from exact_source.actions.session import Scope
 from exact_source.errors import ConfigurationError, Unreadable
 
 PART = ".part"
@@ -50,10 +50,10 @@ class Download:
             self._place.rm(self._path + PART)
 
 
-def fetch(session: Session, link: str, download: Download, division: int) -> None:
+def fetch(scope: Scope, link: str, download: Download) -> None:
     """Downloads a link of Exact's to its place."""
     try:
-        session.client.download(link, download.take, division=division)
+        scope.session.client.download(link, download.take, division=scope.division)
         download.finish()
     finally:
         download.clear()

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from exact_source import odata, rejections, responses, tables
 from exact_source.actions import values
 from exact_source.actions.derivation import Listing, Model, Row
-from exact_source.actions.session import Session
+from exact_source.actions.session import Scope, Session
 from exact_source.catalogue import Endpoint, snake_case
 from exact_source.errors import BadQuery, ConfigurationError, NotFound, UnknownName, Unreadable
 from exact_source.rejections import RejectedRow
@@ -73,13 +73,15 @@ class Place:
 class Walk:
     """One call of a list on its way from page to page."""
 
-    session: Session
+    scope: Scope
     asked: Listing
-    division: int
-    end: Endpoint
     row: type[Row]
     rows: list[Row] = field(default_factory=list)
     misfits: list[Misfit] = field(default_factory=list)
+
+    @property
+    def end(self) -> Endpoint:
+        return self.row.exact_endpoint
 
     def walked(self) -> Place | None:
         """Takes rows until there are enough or no more; where to go on, if there is more."""
@@ -88,41 +90,42 @@ class Walk:
         while True:
             last = self._take(page, after)
             if last is not None:
-                return Place(self.end.path, self.division, odata.without_origin(link), last)
+                return self._place(link, last)
             if not page.next_link:
                 return None
-            link, after = self.session.client.absolute(page.next_link), None
+            link, after = self.scope.session.client.absolute(page.next_link), None
             if link in seen:
-                raise Unreadable(f"the pages of {self.end.resource} link in a circle; nothing after that was read")
+                raise _circle(self.end)
             seen.add(link)
             if len(self.rows) + len(self.misfits) >= self.asked.limit:
-                return Place(self.end.path, self.division, odata.without_origin(link))
-            page = self._read(link)
+                return self._place(link)
+            page = self.scope.read(link, self.end)
+
+    def _place(self, link: str, after: str | None = None) -> Place:
+        return Place(self.end.path, self.scope.division, odata.without_origin(link), after)
 
     def _start(self) -> tuple[str, Page, str | None]:
         if self.asked.cursor is None:
-            return *first_page(self.session, self.end, self._question, division=self.division), None
+            session, division = self.scope.session, self.scope.division
+            return *first_page(session, self.end, self._question, division=division), None
         place = Place.from_text(self.asked.cursor)
-        if (place.path, place.division) != (self.end.path, self.division):
+        if (place.path, place.division) != (self.end.path, self.scope.division):
             raise ConfigurationError(
                 f"cursor: is of {place.path.removeprefix('{division}/')} in division {place.division}, not of this list"
             )
-        link = self.session.client.absolute(place.link)
-        return link, self._read(link), place.after
+        link = self.scope.session.client.absolute(place.link)
+        return link, self.scope.read(link, self.end), place.after
 
     def _question(self, demand: str | None) -> str:
-        return question(self.session, self.asked, self.division, demand)
+        return question(self.scope, self.asked, demand)
 
     def _names(self) -> frozenset[str] | None:
         """The fields that were read; None for all."""
-        names, dropped = wanted(self.asked, self.end), self.session.dropped(self.end)
+        names, dropped = wanted(self.asked, self.end), self.scope.session.dropped(self.end)
         if not dropped:
             return names
         lacking = {values.name_of(name) for name in dropped}
         return (names if names is not None else frozenset(self.row.exact_members)) - lacking
-
-    def _read(self, link: str) -> Page:
-        return self.session.read(link, self.end, self.division)
 
     def _take(self, page: Page, after: str | None) -> str | None:
         """Rows behind ``after``; the key of the last one when not all of the page fitted in."""
@@ -131,7 +134,7 @@ class Walk:
         start = keys.index(after) + 1 if after in keys else 0
         room = self.asked.limit - len(self.rows) - len(self.misfits)
         taken = found[start : start + room]
-        rows, misfits = typed(self.row, taken, self.division, self._names())
+        rows, misfits = typed(self.row, taken, self._names())
         self.rows += rows
         self.misfits += misfits
         return keys[start + room - 1] if start + room < len(found) else None
@@ -140,39 +143,37 @@ class Walk:
 def listed(session: Session, asked: Listing, row: type[R], division: int | None) -> Listed[R]:
     """One part of a list, as many rows as ``limit`` says."""
     place = Place.from_text(asked.cursor) if asked.cursor else None
-    code = session.division(place.division if place and division is None else division)
-    walk = Walk(session, asked, code, row.exact_endpoint, row)
+    walk = Walk(session.scope(place.division if place and division is None else division), asked, row)
     rest = walk.walked()
     cursor = rest.as_text() if rest else None
     rows: list[Any] = walk.rows
     return Listed[row](rows=rows, cursor=cursor, misfits=walk.misfits)  # type: ignore[valid-type]
 
 
-def found(session: Session, row: type[R], key: Any, division: int, select: Sequence[str] | None = None) -> R | None:
+def found(scope: Scope, row: type[R], key: Any, *, select: Sequence[str] | None = None) -> R | None:
     """The row with this key, asked for by a filter: a key that is not there is no error of the endpoint (§3.4)."""
     end = row.exact_endpoint
     member = next(one for one in end.fields if one.name == end.key[0])
     where = f"{member.name} eq {values.literal(end, member, key)}"
-    rows = everything(session, row, division, where, select)
+    rows = everything(scope, row, where, select=select)
     return rows[0] if rows else None
 
 
-def got(session: Session, row: type[R], key: Any, division: int, select: Sequence[str] | None = None) -> R:
+def got(scope: Scope, row: type[R], key: Any, *, select: Sequence[str] | None = None) -> R:
     """The row with this key, or NotFound."""
-    one = found(session, row, key, division, select)
+    one = found(scope, row, key, select=select)
     if one is not None:
         return one
-    if session.is_dry:
+    if scope.is_dry:
         return row.model_construct(set())
+    end = row.exact_endpoint
     raise NotFound(
-        f"division {division} has no {row.exact_endpoint.resource} with {values.name_of(row.exact_endpoint.key[0])} "
-        f"{key}, or the user has no right to read it"
+        f"division {scope.division} has no {end.resource} with {values.name_of(end.key[0])} {key}, or the user has no "
+        "right to read it"
     )
 
 
-def everything(
-    session: Session, row: type[R], division: int, where: str | None, select: Sequence[str] | None = None
-) -> list[R]:
+def everything(scope: Scope, row: type[R], where: str | None, *, select: Sequence[str] | None = None) -> list[R]:
     """All rows that a filter leaves, of every page; for what is known to be few. Unreadable when one does not fit.
 
     ``select``: members by their name on the wire, beside the key.
@@ -181,20 +182,22 @@ def everything(
     names = None if select is None else frozenset(map(values.name_of, [*select, *end.key]))
 
     def ask(demand: str | None) -> str:
-        return _link(session, end, division, odata.both(demand, where), names)
+        return _link(scope, end, odata.both(demand, where), names=names)
 
-    link, page = first_page(session, end, ask, division=division)
+    link, page = first_page(scope.session, end, ask, division=scope.division)
     seen, rows = {link}, list[R]()
     while True:
-        fitting, misfits = typed(row, _ordered(page), division, names)
+        fitting, misfits = typed(row, _ordered(page), names)
         if misfits:
             raise Unreadable(f"a row of {end.resource} does not fit: {misfits[0].fields[:1]} {misfits[0].reason}")
         rows += fitting
-        link = page.next_link or ""
-        if not link or link in seen:
+        if not page.next_link:
             return rows
+        link = scope.session.client.absolute(page.next_link)
+        if link in seen:
+            raise _circle(end)
         seen.add(link)
-        page = session.read(link, end, division)
+        page = scope.read(link, end)
 
 
 def first_page(session: Session, end: Endpoint, ask: Ask, *, division: int | None) -> tuple[str, Page]:
@@ -214,10 +217,14 @@ def first_page(session: Session, end: Endpoint, ask: Ask, *, division: int | Non
                 raise
 
 
-def question(session: Session, asked: Listing, division: int, demand: str | None) -> str:
+def _circle(end: Endpoint) -> Unreadable:
+    return Unreadable(f"the pages of {end.resource} link in a circle; nothing after that was read")
+
+
+def question(scope: Scope, asked: Listing, demand: str | None) -> str:
     """Path and query of the first page."""
     end = asked.exact_endpoint
-    _check(session, asked, end)
+    _check(scope.session, asked, end)
     conditions = [
         f"{member.name} eq {values.literal(end, member, getattr(asked, name))}"
         for name, member in asked.exact_members.items()
@@ -227,7 +234,7 @@ def question(session: Session, asked: Listing, division: int, demand: str | None
     if since is not None:
         conditions.append(f"Modified ge {odata.instant(odata.before_repeat(odata.wall_clock(since)))}")
     where = odata.both(None if since else demand, *conditions)
-    return _link(session, end, division, where, wanted(asked, end))
+    return _link(scope, end, where, names=wanted(asked, end))
 
 
 def _check(session: Session, asked: Listing, end: Endpoint) -> None:
@@ -236,16 +243,14 @@ def _check(session: Session, asked: Listing, end: Endpoint) -> None:
         raise UnknownName(f"select: Exact has no field {min(lacking)!r} here")
 
 
-def _link(
-    session: Session, end: Endpoint, division: int, where: str | None, names: frozenset[str] | None = None
-) -> str:
-    dropped = session.dropped(end)
+def _link(scope: Scope, end: Endpoint, where: str | None, *, names: frozenset[str] | None) -> str:
+    dropped = scope.session.dropped(end)
     select = [
         one.name
         for one in end.fields
         if one.name not in dropped and (names is None or values.name_of(one.name) in names)
     ]
-    return odata.path_and_query(end.path, division=division, select=select, where=where)
+    return odata.path_and_query(end.path, division=scope.division, select=select, where=where)
 
 
 def wanted(asked: Listing, end: Endpoint) -> frozenset[str] | None:
@@ -272,12 +277,12 @@ def _key(one: Any, end: Endpoint) -> str:
     return rejections.key_text(getattr(row, name) for name in end.key) or ""
 
 
-def typed(row: type[R], found: list[Any], division: int, names: frozenset[str] | None) -> tuple[list[R], list[Misfit]]:
+def typed(row: type[R], found: list[Any], names: frozenset[str] | None) -> tuple[list[R], list[Misfit]]:
     """Rows by the rules of the tables: UTC, exact decimals, trimmed codes; and those with a value that does not fit."""
     end = row.exact_endpoint
     layout = Layout(end, end.key, has_division=False)
     rejected = [one for one in found if isinstance(one, RejectedRow)]
-    converted = tables.to_table(layout, [one for one in found if not isinstance(one, RejectedRow)], division)
+    converted = tables.to_table(layout, [one for one in found if not isinstance(one, RejectedRow)], None)
     rows, misfits = [], [_misfit(one) for one in (*rejected, *converted.rejected)]
     for read in converted.table.to_pylist():
         chosen = {

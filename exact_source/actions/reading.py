@@ -161,23 +161,23 @@ class Nothing(Model):
 @reads
 def get_account(session: Session, given: ById, *, division: int | None = None) -> models.Account:
     """Read one relation."""
-    return pages.got(session, models.Account, given.id, session.division(division))
+    return pages.got(session.scope(division), models.Account, given.id)
 
 
 @reads
 def get_contact(session: Session, given: ById, *, division: int | None = None) -> models.Contact:
     """Read one contact."""
-    return pages.got(session, models.Contact, given.id, session.division(division))
+    return pages.got(session.scope(division), models.Contact, given.id)
 
 
 @reads
 def get_sales_invoice(session: Session, given: GetSalesInvoice, *, division: int | None = None) -> models.SalesInvoice:
     """Read one sales invoice with its lines."""
-    code = session.division(division)
-    invoice = pages.got(session, models.SalesInvoice, given.id, code)
+    scope = session.scope(division)
+    invoice = pages.got(scope, models.SalesInvoice, given.id)
     if given.with_lines:
         where = f"InvoiceID eq guid'{given.id}'"
-        invoice.sales_invoice_lines = pages.everything(session, models.SalesInvoiceLine, code, where)
+        invoice.sales_invoice_lines = pages.everything(scope, models.SalesInvoiceLine, where)
     return invoice
 
 
@@ -190,7 +190,7 @@ def get_current_user(session: Session, given: Nothing, *, division: int | None =
     _, page = pages.first_page(
         session, end, lambda _: odata.path_and_query(end.path, division=0, select=select), division=None
     )
-    rows, misfits = pages.typed(models.User, page.everything, 0, None)
+    rows, misfits = pages.typed(models.User, page.everything, None)
     if session.is_dry:
         return models.User.model_construct(set())
     if not rows or misfits:

@@ -16,7 +16,7 @@ from pydantic import Field
 from exact_source import tables
 from exact_source.actions import company, derivation, pages, values
 from exact_source.actions.derivation import Change, Input, Model, Row
-from exact_source.actions.session import Session
+from exact_source.actions.session import Scope, Session
 from exact_source.catalogue import Nested
 from exact_source.errors import BusinessRule, ExactError, Suspect, Unreadable
 from exact_source.outbox import Written
@@ -58,24 +58,24 @@ def created(
     session: Session, given: Input, row: type[R], *, action: str, division: int | None, key: str | None
 ) -> Saved[R]:
     """Creates one record with its lines, and reads it back."""
-    code = session.division(division)
-    whole = company.completed(session, given, code, action)
-    write = Write(path_of(whole), "POST", code, body=body_of(whole), idempotency_key=key, representation=True)
+    scope = session.scope(division)
+    whole = company.completed(scope, given, action)
+    write = Write(path_of(whole), "POST", scope.division, body=body_of(whole), idempotency_key=key, representation=True)
     try:
         done = session.write(write)
     except BusinessRule as error:
-        raise company.explained(session, error, whole, code) from None
+        raise company.explained(scope, error, whole) from None
     made = id_of(done, session)
     counts = {name: len(getattr(whole, name) or []) for name in whole.exact_lines}
-    return Saved[row](id=made, key=done.key, how=how(done, session), **read_back(session, row, made, code, counts))  # type: ignore[valid-type]
+    return Saved[row](id=made, key=done.key, how=how(done, session), **read_back(scope, row, made, counts=counts))  # type: ignore[valid-type]
 
 
 def updated(session: Session, given: Change, row: type[R], *, division: int | None, key: str | None) -> Saved[R]:
     """Changes the fields that were set, and reads the record back."""
-    code = session.division(division)
-    write = Write(path_of(given), "PUT", code, str(given.id), body_of(given, empties=True), key or once())
+    scope = session.scope(division)
+    write = Write(path_of(given), "PUT", scope.division, str(given.id), body_of(given, empties=True), key or once())
     done = session.write(write)
-    return Saved[row](id=given.id, key=done.key, how=how(done, session), **read_back(session, row, given.id, code, {}))  # type: ignore[valid-type]
+    return Saved[row](id=given.id, key=done.key, how=how(done, session), **read_back(scope, row, given.id))  # type: ignore[valid-type]
 
 
 def removed(session: Session, key_of: UUID, row: type[Row], *, division: int | None, key: str | None) -> Removed:
@@ -126,18 +126,19 @@ def how(done: Written, session: Session) -> How:
     return "planned" if session.is_dry else done.how
 
 
-def read_back(session: Session, row: type[Row], key: UUID, division: int, counts: Mapping[str, int]) -> dict[str, Any]:
+def read_back(scope: Scope, row: type[Row], key: UUID, *, counts: Mapping[str, int] | None = None) -> dict[str, Any]:
     """The record as Exact has it now, with the lines that were sent along; or a note.
 
     Raises Suspect when lines are missing: Exact does not promise that a header comes with all its lines (§9.5).
     """
-    if session.is_dry or "GET" not in row.exact_endpoint.verbs:
+    counts = counts or {}
+    if scope.is_dry or "GET" not in row.exact_endpoint.verbs:
         return {}
     try:
-        found = pages.found(session, row, key, division)
+        found = pages.found(scope, row, key)
         for name, count in counts.items():
             if found is not None and count:
-                setattr(found, name, _lines(session, row.exact_lines[name], key, division))
+                setattr(found, name, _lines(scope, row.exact_lines[name], key))
     except ExactError as error:
         return {"note": f"it was written, but could not be read back: {error}"}
     if found is None:
@@ -149,19 +150,18 @@ def read_back(session: Session, row: type[Row], key: UUID, division: int, counts
     return {"row": found}
 
 
-def _lines(session: Session, part: Nested, key: UUID, division: int) -> list[Row] | None:
+def _lines(scope: Scope, part: Nested, key: UUID) -> list[Row] | None:
     if part.header is None or "GET" not in part.lines.verbs:
         return None
-    lines: list[Row] = pages.everything(
-        session, derivation.row(derivation.line_name(part), part.lines), division, f"{part.header} eq guid'{key}'"
-    )
+    line = derivation.row(derivation.line_name(part), part.lines)
+    lines: list[Row] = pages.everything(scope, line, f"{part.header} eq guid'{key}'")
     return lines
 
 
-def answered(row: type[R], done: Written, division: int) -> R | None:
+def answered(row: type[R], done: Written) -> R | None:
     """What Exact answered to a write, as a row."""
     if done.row is None:
         return None
     page = tables.read_page(row.exact_endpoint, json.dumps({"d": dict(done.row)}, default=str).encode())
-    rows, _ = pages.typed(row, page.everything, division, None)
+    rows, _ = pages.typed(row, page.everything, None)
     return rows[0] if rows else None

@@ -60,6 +60,10 @@ class Session:
             self.desk.take(chosen[0])
         return chosen[0]
 
+    def scope(self, given: int | None = None) -> Scope:
+        """Itself at work in the division that is meant."""
+        return Scope(self, self.division(given))
+
     def any_division(self, given: int | None = None) -> int:
         """A division to ask through, for what does not depend on it."""
         there = (*(self.settings.divisions or ()), *self.known)
@@ -96,6 +100,22 @@ class Session:
             return False
         self.dropped(end).add(member)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A session at work in one division."""
+
+    session: Session
+    division: int
+
+    @property
+    def is_dry(self) -> bool:
+        return self.session.is_dry
+
+    def read(self, link: str, end: Endpoint) -> Page:
+        """One page of the division."""
+        return self.session.read(link, end, self.division)
 
 
 class _NoTokens:

@@ -149,13 +149,13 @@ def update_invoice(
     session: Session, given: models.UpdateInvoice, *, division: int | None = None, key: str | None = None
 ) -> Saved[models.SalesInvoice]:
     """Change a sales invoice that is open; one that is processed is refused before anything is sent."""
-    code = session.division(division)
-    before = pages.got(session, models.SalesInvoice, given.id, code, ["Status"])
+    scope = session.scope(division)
+    before = pages.got(scope, models.SalesInvoice, given.id, select=["Status"])
     if before.status != OPEN and not session.is_dry:
         raise BusinessRule(
             f"invoice {given.id} has status {before.status}, and only an open one ({OPEN}) may be changed"
         )
-    return saving.updated(session, given, models.SalesInvoice, division=code, key=key)
+    return saving.updated(session, given, models.SalesInvoice, division=scope.division, key=key)
 
 
 @writes
