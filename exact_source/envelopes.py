@@ -12,6 +12,7 @@ from exact_source.catalogue import Endpoint
 from exact_source.errors import Unreadable
 
 Row = Mapping[str, Any]
+DEEPEST, LONGEST_NUMBER = 30, 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,21 @@ def page_of(body: bytes) -> Page:
         raise Unreadable("the answer is not what Exact's API gives: no `d` in it; --raw shows it") from None
     is_single = isinstance(d, dict) and "results" not in d
     listed = [d] if is_single else d.get("results") if isinstance(d, dict) else d
-    if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
+    if not isinstance(listed, list) or not all(isinstance(row, dict) and _is_flat(row) for row in listed):
         raise Unreadable("the answer is not what Exact's API gives: its `d` holds no rows; --raw shows it")
     link, count = (d.get("__next"), d.get("__count")) if isinstance(d, dict) else (None, None)
     return Page(
         listed,
         link if isinstance(link, str) else None,
         is_single,
-        int(count) if isinstance(count, str) and count.isdecimal() else None,
+        int(count) if isinstance(count, str) and count.isdecimal() and len(count) < LONGEST_NUMBER else None,
     )
+
+
+def _is_flat(value: object, depth: int = DEEPEST) -> bool:
+    """Nothing of Exact's lies deeper; what does would only exhaust whoever walks through it."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_flat(one, depth - 1) for one in inside)
 
 
 def only_row(body: bytes) -> Row | None:

@@ -22,6 +22,7 @@ from exact_source.writes import Lookup, Write, endpoint_of
 MARGIN = timedelta(minutes=15)  # before the sending by Exact's clock, from when on rows are looked at
 OWN_MARGIN = timedelta(hours=24)  # where the row has a reference of its own, and our clock may be off
 LONGEST_REFERENCE = 30  # characters that Exact keeps of any reference
+PADDED = 18  # characters of a padded code
 ENOUGH = 3  # members that have to agree where no reference tells a row from others
 # What tells a row from all others, the best first. A later one is used when the body lacks an earlier one.
 OWN_REFERENCES: tuple[tuple[str, ...], ...] = (
@@ -167,10 +168,12 @@ def _equals(endpoint: Endpoint, name: str, value: Any) -> str:
         return f"{name} eq guid'{value}'"
     if isinstance(value, bool):
         return f"{name} eq {str(value).lower()}"
+    if edm == "Edm.String" and name == "Code" and len(str(value)) < PADDED:
+        # Some are kept padded on the left, and a filter without the blanks finds nothing and says so to nobody (§4.2).
+        padded = str(value).rjust(PADDED)
+        return f"({name} eq {odata.text(str(value))} or {name} eq {odata.text(padded)})"
     if edm == "Edm.String":
-        # Padded on the left, so that an equal sign alone would find nothing and say so to nobody (§4.2).
-        subject = f"trim({name})" if name == "Code" else name
-        return f"{subject} eq {odata.text(str(value))}"
+        return f"{name} eq {odata.text(str(value))}"
     return f"{name} eq {value}{'L' if edm == 'Edm.Int64' else ''}"
 
 

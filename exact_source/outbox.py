@@ -150,7 +150,7 @@ class Outbox:
     def _finished(self, entry: Entry, is_ready: bool) -> Written:
         if entry.state == "done":
             return _known(entry)
-        write, doubt = self._complete(entry), not is_ready
+        write, doubt = self._complete(entry, is_ready), not is_ready
         problem: ExactError = Undecided(f"write {entry.key!r} was sent before, and its outcome is unknown")
         for _ in range(MOST_SENDS):
             if doubt:
@@ -167,7 +167,7 @@ class Outbox:
                 entry = self.entries.doubt(entry, self._now())
         raise self._given_up(entry, problem, f"it was sent {MOST_SENDS} times")
 
-    def _complete(self, entry: Entry) -> Write:
+    def _complete(self, entry: Entry, is_ready: bool) -> Write:
         """The write with the ids of the rows that earlier steps of its plan made."""
         write = self.entries.write_of(entry)
         if entry.plan is None:
@@ -178,7 +178,7 @@ class Outbox:
         try:
             return replace(write, body=filled_in(write.body, made), key=filled_in(write.key, made))
         except KeyError as error:
-            self.entries.settle(entry, "recorded", self._now())
+            self.entries.settle(entry, "recorded" if is_ready else "unknown", self._now())
             raise ConfigurationError(f"write {entry.key!r} needs step {error}, which is not done yet") from None
 
     def _sent(self, entry: Entry, write: Write, was_sent: bool) -> Written:

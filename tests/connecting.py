@@ -40,7 +40,7 @@ EMPTY = Canned(200, "")
 def processes() -> ForkServerContext:
     """Real processes that start fast: the modules are imported once, by their common parent."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["exact_source.auth", "pytest"])
+    context.set_forkserver_preload(["exact_source.opening", "pytest"])
     return context
 
 

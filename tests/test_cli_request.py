@@ -164,6 +164,8 @@ def test_a_refusal_is_told_word_for_word(at: Shop) -> None:
     told = at.user.run("request", "POST", ORDERS, "--data", '{"OrderedBy": "x"}', "--json", *HERE)
     assert told.exit_code == 6
     assert read_json(told)["error"].endswith("Verplicht: SalesOrderLines")
+    assert read_json(told)["words"] == "Verplicht: SalesOrderLines"
+    assert read_json(told)["fields"] == ["SalesOrderLines"]
 
 
 def test_an_update_and_a_deletion_answer_nothing(at: Shop) -> None:

@@ -85,7 +85,8 @@ def test_500_writes_that_lose_their_answers_make_500_documents(tmp_path: Path) -
         lives = 0
         while True:
             lives += 1
-            process = started(submit_all, {**at.overrides, "timeout": 1}, references)
+            done = sum(state == "done" for _, state, _ in at.stored()) if lives > 1 else 0
+            process = started(submit_all, {**at.overrides, "timeout": 1}, references[max(done - 20, 0) :])
             misfortune.writer = process.pid
             process.join()
             if process.exitcode == 0:

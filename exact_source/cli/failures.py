@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from exact_source.errors import ExactError
+from exact_source.errors import ExactError, Rejected
 
 UNEXPECTED = 1
 INTERRUPTED = 130
@@ -25,7 +25,7 @@ _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 def exit_code_of(error: BaseException, ctx: click.Context) -> int:
     """Tells the error to the user and gives the exit code that goes with it."""
     if isinstance(error, ExactError):
-        return _told(ctx, type(error).__name__, str(error), error.exit_code)
+        return _told(ctx, type(error).__name__, str(error), error.exit_code, **_words(error))
     if _is_interrupted(error):
         return _told(ctx, "Interrupted", "interrupted; what was loaded stays", INTERRUPTED)
     if ctx.meta.get("debug"):
@@ -63,17 +63,24 @@ def masked(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
 
 
-def print_failure(ctx: click.Context, kind: str, message: str, exit_code: int) -> None:
+def print_failure(ctx: click.Context, kind: str, message: str, exit_code: int, **more: object) -> None:
     """With ``--json``, a failure is an object on stdout as well."""
     if ctx.meta.get("json"):
-        told = {"status": "failed", "error": message, "error_type": kind, "exit_code": exit_code}
+        told = {"status": "failed", "error": message, "error_type": kind, "exit_code": exit_code, **more}
         click.echo(json.dumps(told, indent=2))
 
 
-def _told(ctx: click.Context, kind: str, message: str, exit_code: int) -> int:
+def _words(error: ExactError) -> dict[str, object]:
+    """Exact's own words, and the fields that they name."""
+    if not isinstance(error, Rejected) or not error.told:
+        return {}
+    return {"words": masked(error.told), "fields": [masked(name) for name in error.fields]}
+
+
+def _told(ctx: click.Context, kind: str, message: str, exit_code: int, **more: object) -> int:
     message = masked(message)
     click.echo(f"error: {message}", err=True)
-    print_failure(ctx, kind, message, exit_code)
+    print_failure(ctx, kind, message, exit_code, **more)
     return exit_code
 
 
