@@ -72,6 +72,7 @@ PASSING: list[Case] = [
     (Fault.DAY_SPENT, SYNC, {"headers": False}),
     (Fault.RESET, SYNC, {}),
     (Fault.LOST_ANSWER, SINGLE, {}),
+    (Fault.FAILED_ANSWER, SYNC, {}),
     (Fault.TRUNCATED, SYNC, {}),
     (Fault.CORRUPT, SINGLE, {}),
     (Fault.LATENCY, SYNC, {"seconds": 2000}),

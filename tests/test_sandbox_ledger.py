@@ -114,6 +114,15 @@ def test_a_processed_entry_is_locked(clerk: Clerk) -> None:
     assert clerk.refused("POST", ENTRY_LINES, added) == refusal
 
 
+def test_the_control_door_processes_an_entry() -> None:
+    with at_work("socket") as clerk:
+        key = clerk.purchase(clerk.supplier())
+        order = {"division": D, "entity": ENTRIES, "key": key}
+        assert clerk.visitor.http.post("/_sandbox/process", json=order).status_code == 200
+        assert clerk.row(ENTRIES, key)["Status"] == 50
+        assert clerk.visitor.http.post("/_sandbox/process", json=order).status_code == 400
+
+
 def test_a_sales_entry_claims_from_the_customer(clerk: Clerk) -> None:
     customer = clerk.customer()
     line = {"GLAccount": clerk.ledger_account("revenue"), "AmountFC": 200, "VATCode": "2"}
@@ -165,6 +174,13 @@ def test_a_journal_of_another_kind_is_refused(clerk: Clerk) -> None:
     lines = [{"GLAccount": clerk.ledger_account("costs"), "AmountFC": 1}]
     body = {"Journal": "70", "Supplier": clerk.supplier(), "PurchaseEntryLines": lines}
     assert clerk.refused("POST", ENTRIES, body) == (500, "Invalid: Journal")
+
+
+def test_another_currency_than_the_euro_is_refused(clerk: Clerk) -> None:
+    lines = [{"GLAccount": clerk.ledger_account("costs"), "AmountFC": 1}]
+    body = {"Journal": "60", "Supplier": clerk.supplier(), "Currency": "USD", "PurchaseEntryLines": lines}
+    assert clerk.refused("POST", ENTRIES, body) == (500, "Invalid: Currency")
+    assert clerk.refused("POST", ENTRIES, body | {"Currency": "XXX"}) == (500, "Invalid reference: Currency")
 
 
 def test_a_day_outside_the_known_periods_is_refused(clerk: Clerk) -> None:

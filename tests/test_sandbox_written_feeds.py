@@ -101,6 +101,14 @@ def test_a_lost_answer_leaves_what_was_written(anywhere: Clerk) -> None:
     assert len(named(anywhere, "Verloren")) == 1
 
 
+def test_a_fault_may_be_for_one_verb_only(clerk: Clerk) -> None:
+    clerk.sandbox.fail_next(fault=Fault.LOST_ANSWER, path="crm/Accounts", method="POST")
+    assert named(clerk, "Verloren") == []
+    with pytest.raises(httpx.TransportError):
+        clerk.send("POST", "crm/Accounts", {"Name": "Verloren"})
+    assert len(named(clerk, "Verloren")) == 1
+
+
 def test_a_reset_before_the_request_leaves_nothing(anywhere: Clerk) -> None:
     anywhere.sandbox.fail_next(fault=Fault.RESET, path="crm/Accounts")
     with pytest.raises(httpx.TransportError):

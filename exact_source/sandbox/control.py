@@ -2,7 +2,7 @@
 
 ``GET /_sandbox/requests`` lists every request so far. The rest is POST with JSON: ``fault`` (as in a script: ``fault``,
 ``path``, ``times``, ``after_calls``, … and the fault's details), ``heal``, ``advance`` (``days``, ``minutes``,
-``seconds``), ``touch`` and ``delete`` (``division``, ``entity``, ``key``), ``business_day``.
+``seconds``), ``touch``, ``delete`` and ``process`` (``division``, ``entity``, ``key``), ``business_day``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError
 from exact_source.sandbox.faults import Scheduled
-from exact_source.sandbox.messages import JSON, RecordedRequest, Reply, Request
+from exact_source.sandbox.messages import JSON, RecordedRequest, Refusal, Reply, Request
 from exact_source.sandbox.scripts import read_event
 
 PATH = "/_sandbox/"
@@ -40,6 +40,8 @@ class Steered(Protocol):
     def touch(self, division: int, name: str, key: str | int) -> None: ...
 
     def delete(self, division: int, name: str, key: str | int) -> None: ...
+
+    def process(self, division: int, name: str, key: str | int) -> None: ...
 
     def business_day(self) -> dict[str, int]: ...
 
@@ -71,6 +73,7 @@ class Control:
             "advance": self._advance,
             "touch": lambda body: self._on_record(body, sandbox.touch),
             "delete": lambda body: self._on_record(body, sandbox.delete),
+            "process": lambda body: self._on_record(body, sandbox.process),
             "business_day": self._business_day,
         }
 
@@ -89,6 +92,8 @@ class Control:
             return _told(405, f"{name} is a POST of application/json")
         try:
             return _json(200, order(request.body))
+        except Refusal as refusal:
+            return _told(400, refusal.text)
         except (ConfigurationError, ValueError, KeyError) as error:
             return _told(400, str(error.args[0]) if error.args else type(error).__name__)
 

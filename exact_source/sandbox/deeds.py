@@ -7,6 +7,7 @@ from uuid import UUID
 
 from exact_source.catalogue import endpoint
 from exact_source.sandbox import attachments, entries, locks
+from exact_source.sandbox.bodies import Key
 from exact_source.sandbox.changes import create
 from exact_source.sandbox.company.money import cents
 from exact_source.sandbox.desk import Desk, Row
@@ -54,7 +55,7 @@ def _print_invoice(desk: Desk, payload: Payload) -> Row:
     return told
 
 
-def process(desk: Desk, path: str, key: str) -> None:
+def process(desk: Desk, path: str, key: Key) -> None:
     """What a bookkeeper does with an open invoice or entry. KeyError for what cannot be processed."""
     row = desk.row(path, key)
     if row is None or (path != INVOICES and path not in entries.BOOKS):
@@ -65,7 +66,7 @@ def process(desk: Desk, path: str, key: str) -> None:
         return
     done = {"Status": entries.PROCESSED, "StatusDescription": entries.status_names(entries.PROCESSED)}
     desk.update(path, key, done)
-    settle(desk, entries.BOOKS[path], key)
+    settle(desk, entries.BOOKS[path], str(key))
 
 
 def process_invoice(desk: Desk, invoice: Row) -> str:

@@ -32,6 +32,12 @@ _ALLOWED: dict[tuple[str, str], frozenset[object]] = {
     ("financial/GLAccounts", "BalanceSide"): frozenset({"D", "C"}),
     ("financial/GLAccounts", "BalanceType"): frozenset({"B", "W"}),
 }
+# The company keeps its books in euros, and so far nothing is converted.
+_IN_EUROS = frozenset(
+    "salesinvoice/SalesInvoices salesorder/SalesOrders crm/Quotations purchaseorder/PurchaseOrders "
+    "purchase/PurchaseInvoices purchaseentry/PurchaseEntries salesentry/SalesEntries financialtransaction/CashEntries "
+    "generaljournalentry/GeneralJournalEntries financialtransaction/BankEntries".split()
+)
 _TYPE_NAMES = {8020: "Sales invoice", 8021: "Credit note", 8023: "Direct sales invoice", 8024: "Direct credit note"}
 _DOCUMENT_TYPES = {10: "Sales invoice", 20: "Purchase invoice", 55: "Miscellaneous"}
 _DIRECT = frozenset({8023, 8024})
@@ -88,6 +94,8 @@ def check(desk: Desk, path: str, row: Row, old: Row) -> None:
         desk.complaints.add("exists")
     if path == "salesinvoice/SalesInvoices" and row.get("Type") in _DIRECT and not row.get("Warehouse"):
         desk.complaints.add("mandatory", "Warehouse")
+    if path in _IN_EUROS and str(row.get("Currency") or "EUR").strip() != "EUR":
+        desk.complaints.add("invalid", "Currency")
     if path == "webhooks/WebhookSubscriptions" and not str(row.get("CallbackURL") or "").startswith("https://"):
         desk.complaints.add("invalid", "CallbackURL")
 

@@ -185,6 +185,8 @@ DETAILS = frozenset(field.name for field in fields(Details))
 class Scheduled:
     """A fault for requests whose path contains ``path``: ``times`` of them, after letting ``skip`` pass.
 
+    ``method`` narrows it to one verb.
+
     With ``every`` it strikes each n-th one for ever; never before ``since`` nor from ``until`` on.
     """
 
@@ -196,6 +198,7 @@ class Scheduled:
     since: datetime | None = None
     until: datetime | None = None
     details: Details = Details()
+    method: str = ""
 
     def __post_init__(self) -> None:
         for name, least in (("times", 1), ("skip", 0), ("every", 0)):
@@ -211,7 +214,9 @@ class Scheduled:
         """One request has one answer: faults that replace or break it wait for each other."""
         return self.effect in ("answer", "delivery")
 
-    def concerns(self, path: str, now: datetime) -> bool:
+    def concerns(self, path: str, now: datetime, method: str) -> bool:
+        if self.method and self.method.upper() != method:
+            return False
         if self.effect == "page" and self.fault is not Fault.LATENCY and not path.startswith("/api/v1/"):
             return False
         return self.path.lower() in path.lower() and (self.since is None or now >= self.since)

@@ -164,7 +164,7 @@ class Sandbox:
         """
         self.records.delete(division, self._family(division, name, key), key)
 
-    def process(self, division: int, name: str, key: str) -> None:
+    def process(self, division: int, name: str, key: Key) -> None:
         """Process an open invoice or entry as a bookkeeper would: Status 50. KeyError when there is none."""
         family = self._family(division, name, key)
         with self.records.in_transaction():
@@ -188,18 +188,24 @@ class Sandbox:
         fault: Fault = Fault.SERVER_ERROR,
         *,
         path: str = "",
+        method: str = "",
         skip: int = 0,
         **details: Any,
     ) -> None:
         """Let the next requests go wrong: those whose path contains ``path``, after letting ``skip`` of them pass.
 
+        With ``method`` only those of that verb.
+
         ``details`` are those of the fault: ``seconds`` of ``latency``, ``member`` of ``misfit`` (see ``faults.KINDS``).
         """
-        self.misbehave(Scheduled(fault, path, times=times, skip=skip, details=detailed(fault, details)))
+        self.misbehave(Scheduled(fault, path, times=times, skip=skip, details=detailed(fault, details), method=method))
 
-    def fail_every(self, every: int, fault: Fault = Fault.SERVER_ERROR, *, path: str = "", **details: Any) -> None:
+    def fail_every(
+        self, every: int, fault: Fault = Fault.SERVER_ERROR, *, path: str = "", method: str = "", **details: Any
+    ) -> None:
         """Let each n-th request go wrong, until ``heal``; with 1 all of them."""
-        self.misbehave(Scheduled(fault, path, skip=every - 1, every=every, details=detailed(fault, details)))
+        known = detailed(fault, details)
+        self.misbehave(Scheduled(fault, path, skip=every - 1, every=every, details=known, method=method))
 
     def cause(self, fault: Fault, **details: Any) -> None:
         """Let an event happen now, such as ``division_moved``; ValueError for faults that need a request."""

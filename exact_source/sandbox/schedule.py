@@ -46,7 +46,7 @@ class Schedule:
         if self._nightly:
             self.add_window(*NIGHT)
 
-    def striking(self, path: str, now: datetime) -> list[Scheduled]:
+    def striking(self, path: str, now: datetime, method: str = "GET") -> list[Scheduled]:
         """The faults that strike this request; at most one of those that replace or break an answer."""
         with self._lock:
             clock = wall_clock(now).time()
@@ -59,7 +59,7 @@ class Schedule:
                     continue
                 is_due = not scheduled.skip and scheduled.is_exclusive
                 is_taken = is_due and any(other.is_exclusive for other in struck)
-                if is_taken or not scheduled.concerns(path, now):
+                if is_taken or not scheduled.concerns(path, now, method):
                     remaining.append(scheduled)
                     continue
                 strikes, left = _step(scheduled)

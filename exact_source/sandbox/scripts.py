@@ -1,7 +1,8 @@
 """Faults as text: ``reset:path=sync/,after_calls=10`` on a command line, and timelines in TOML or JSON.
 
-A timeline is a list of ``events``. Each names its ``fault``; ``path``, ``after_calls``, ``times``, ``every``,
-``at_time`` (a moment, or seconds from the start) and ``for_seconds`` say when it strikes, the rest are its details.
+A timeline is a list of ``events``. Each names its ``fault``; ``path``, ``method``, ``after_calls``, ``times``,
+``every``, ``at_time`` (a moment, or seconds from the start) and ``for_seconds`` say when it strikes, the rest are its
+details.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from exact_source.errors import ConfigurationError
 from exact_source.sandbox.faults import DETAILS, Fault, Scheduled, detailed
 
-WHEN = ("path", "after_calls", "times", "every", "at_time", "for_seconds")
+WHEN = ("path", "method", "after_calls", "times", "every", "at_time", "for_seconds")
 
 
 def read_fault(text: str, start: datetime) -> Scheduled:
@@ -77,6 +78,7 @@ def read_event(event: Mapping[str, Any], start: datetime) -> Scheduled:
             since=since,
             until=until,
             details=detailed(fault, details),
+            method=given.get("method", ""),
         )
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
@@ -160,7 +162,9 @@ _WORDS: dict[Callable[[Any], Any], str] = {
     _anything: "anything",
 }
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("path", "endpoint", "member", "key", "host", "reason", "direction", "page", "body"), _text),
+    **dict.fromkeys(
+        ("path", "method", "endpoint", "member", "key", "host", "reason", "direction", "page", "body"), _text
+    ),
     **dict.fromkeys(("after_calls", "times", "every", "division", "status", "keep"), _whole),
     **dict.fromkeys(("for_seconds", "seconds", "days"), _number),
     **dict.fromkeys(("start", "end"), _hour),

@@ -77,7 +77,7 @@ class Service:
 
     def handle(self, request: Request) -> Reply:
         """Answer one request; faults that were asked for strike here."""
-        struck = self._trouble.schedule.striking(request.path, self._clock.now())
+        struck = self._trouble.schedule.striking(request.path, self._clock.now(), request.method)
         for scheduled in struck:
             if scheduled.effect == "event":
                 self._trouble.upheavals.strike(scheduled, request)
