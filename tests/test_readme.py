@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from exact_source.actions import actions, find
+from exact_source.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,8 +55,7 @@ def test_the_quick_start_is_the_two_commands_of_the_makefile() -> None:
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
-    commands = {"connect", "divisions", "entities", "plan", "run", "status", "sandbox", "actions", "call"}
-    assert set(re.findall(r"exact-source (\w+)", README)) <= commands
+    assert set(re.findall(r"exact-source (\w+)", README)) <= COMMANDS.keys()
 
 
 def test_the_readme_calls_only_actions_that_exist() -> None:
