@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from command_line import FIRST, SECOND, Desk, read_json, table
 from exact_source import actions, catalogue
 from exact_source.actions import models
+from exact_source.opening import Surroundings
 from model_stubs import PLACE, text
 from strict_exact import Canned, Division, Raw, StrictExact, Table
 
@@ -96,7 +98,7 @@ def test_a_list_followed_to_its_end_has_every_row_once_whatever_the_limit(desk: 
         part = call(
             desk, "list-accounts", {"limit": limit, "select": ["code"], **({"cursor": cursor} if cursor else {})}
         )
-        assert len(part["rows"]) <= limit
+        assert 0 < len(part["rows"]) <= min(limit, len(wanted) - len(found))
         found += [row["id"] for row in part["rows"]]
         cursor = part.get("cursor")
         if cursor is None:
@@ -113,6 +115,24 @@ def test_a_row_deleted_where_a_part_ended_takes_no_other_row_along(desk: Desk) -
     rest = call(desk, "list-accounts", {"limit": 500, "select": ["name"], "cursor": first["cursor"]})
     found = {row["id"] for row in first["rows"]} | {row["id"] for row in rest["rows"]}
     assert len(found) == MANY
+
+
+def test_a_cursor_alone_goes_on_with_its_question_and_refuses_another(desk: Desk) -> None:
+    part = call(desk, "list-accounts", {"limit": 5, "select": ["name"], "city": None})
+    alone = call(desk, "list-accounts", {"limit": 5, "cursor": part["cursor"]})
+    same = call(desk, "list-accounts", {"limit": 5, "select": ["name"], "city": None, "cursor": part["cursor"]})
+    assert alone["rows"] == same["rows"]
+    assert set(alone["rows"][0]) == {"id", "name"}
+    given = {"limit": 5, "city": "Delft", "cursor": part["cursor"]}
+    told = desk.run("call", "list-accounts", "--division", str(FIRST), "--input", json.dumps(given))
+    assert (told.exit_code, "cursor: is of another question" in told.stderr) == (2, True)
+
+
+def test_a_script_follows_a_list_to_its_end(desk: Desk) -> None:
+    with actions.open_connection(surroundings=Surroundings(overrides=desk.overrides), divisions=[FIRST]) as session:
+        given = models.ListAccounts(select=["code"], limit=50)
+        found = [row.id for row in actions.follow(actions.list_accounts, session, given)]
+    assert len(set(found)) == len(found) == MANY
 
 
 def test_values_come_by_the_rules_of_the_tables(desk: Desk) -> None:
@@ -174,7 +194,7 @@ def test_a_cursor_never_leads_to_another_host_or_another_list(desk: Desk) -> Non
     cursor = call(desk, "list-accounts", {"limit": 1})["cursor"]
     place = actions.pages.Place.from_text(cursor)
     for link in ("https://evil.example/api/v1/1/crm/Accounts", "//evil.example/api/v1/", "/api/v1/@evil.example"):
-        bent = actions.pages.Place(place.path, place.division, link).as_text()
+        bent = replace(place, link=link).as_text()
         refused = desk.run("call", "list-accounts", "--division", str(FIRST), "--input", json.dumps({"cursor": bent}))
         assert refused.exit_code in (2, 6)
     other = desk.run("call", "list-items", "--division", str(FIRST), "--input", json.dumps({"cursor": cursor}))

@@ -51,6 +51,8 @@ def book(division: int) -> Decimal:
             if page.cursor is None:
                 return total
             page = actions.list_sales_invoices(session, models.ListSalesInvoices(status=20, cursor=page.cursor))
+            for account in actions.follow(actions.list_accounts, session, models.ListAccounts(), division=division):
+                print(account.name)
 """
 WRONG = {
     'models.CreateCustomer(name=5)': 'Argument "name" to "CreateCustomer" has incompatible type "int"; expected "str"',

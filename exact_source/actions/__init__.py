@@ -24,7 +24,7 @@ from exact_source.actions.attachments import (
     process_invoice,
 )
 from exact_source.actions.generic import Create, Delete, SavedRecord, Update, create, delete, find, update
-from exact_source.actions.pages import Listed, Misfit
+from exact_source.actions.pages import Listed, Misfit, follow
 from exact_source.actions.reading import (
     ById,
     GetSalesInvoice,
@@ -119,6 +119,7 @@ __all__ = [
     "download_attachment",
     "download_invoice_pdf",
     "find",
+    "follow",
     "get_account",
     "get_contact",
     "get_current_user",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -48,11 +49,16 @@ class Listed(Model, Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a list goes on: at a link, behind the row with this key if the page still has it."""
+    """Where a list goes on: at a link, behind the row with this key if the page still has it.
+
+    ``asked`` tells one question from another; ``fields``: those that the link reads, None for all.
+    """
 
     path: str
     division: int
     link: str
+    asked: str
+    fields: tuple[str, ...] | None = None
     after: str | None = None
 
     def as_text(self) -> str:
@@ -62,6 +68,7 @@ class Place:
     def from_text(cls, text: str) -> Place:
         try:
             place = cls(**json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+            place = replace(place, fields=place.fields and tuple(place.fields))
         except (ValueError, TypeError, binascii.Error):
             raise ConfigurationError("cursor: is not one that a list gave; leave it out to begin anew") from None
         if not isinstance(place.link, str) or not place.link.startswith("/api/v1/"):
@@ -102,18 +109,32 @@ class Walk:
             page = self.scope.read(link, self.end)
 
     def _place(self, link: str, after: str | None = None) -> Place:
-        return Place(self.end.path, self.scope.division, odata.without_origin(link), after)
+        names = self._names()
+        begun = self._begun()
+        return Place(
+            self.end.path,
+            self.scope.division,
+            odata.without_origin(link),
+            begun.asked if begun else _digest(self.asked),
+            tuple(sorted(names)) if names is not None else None,
+            after,
+        )
+
+    def _begun(self) -> Place | None:
+        return Place.from_text(self.asked.cursor) if self.asked.cursor is not None else None
 
     def _start(self) -> tuple[str, Page, str | None]:
-        if self.asked.cursor is None:
-            session, division = self.scope.session, self.scope.division
+        place = self._begun()
+        session, division = self.scope.session, self.scope.division
+        if place is None:
             return *first_page(session, self.end, self._question, division=division), None
-        place = Place.from_text(self.asked.cursor)
-        if (place.path, place.division) != (self.end.path, self.scope.division):
+        if (place.path, place.division) != (self.end.path, division):
             raise ConfigurationError(
                 f"cursor: is of {place.path.removeprefix('{division}/')} in division {place.division}, not of this list"
             )
-        link = self.scope.session.client.absolute(place.link)
+        if self.asked.model_fields_set - {"limit", "cursor"} and place.asked != _digest(self.asked):
+            raise ConfigurationError("cursor: is of another question; ask the same as before, or give the cursor alone")
+        link = session.client.absolute(place.link)
         return link, self.scope.read(link, self.end), place.after
 
     def _question(self, demand: str | None) -> str:
@@ -121,6 +142,9 @@ class Walk:
 
     def _names(self) -> frozenset[str] | None:
         """The fields that were read; None for all."""
+        begun = self._begun()
+        if begun is not None:
+            return frozenset(begun.fields) if begun.fields is not None else None
         names, dropped = wanted(self.asked, self.end), self.scope.session.dropped(self.end)
         if not dropped:
             return names
@@ -148,6 +172,16 @@ def listed(session: Session, asked: Listing, row: type[R], division: int | None)
     cursor = rest.as_text() if rest else None
     rows: list[Any] = walk.rows
     return Listed[row](rows=rows, cursor=cursor, misfits=walk.misfits)  # type: ignore[valid-type]
+
+
+def follow(ask: Callable[..., Listed[R]], session: Session, given: Listing, **options: Any) -> Iterator[R]:
+    """Every row of a list, part after part: ``follow(list_accounts, session, ListAccounts(status="C"))``."""
+    while True:
+        part = ask(session, given, **options)
+        yield from part.rows
+        if part.cursor is None:
+            return
+        given = given.model_copy(update={"cursor": part.cursor})
 
 
 def found(scope: Scope, row: type[R], key: Any, *, select: Sequence[str] | None = None) -> R | None:
@@ -215,6 +249,12 @@ def first_page(session: Session, end: Endpoint, ask: Ask, *, division: int | Non
                 demand = f"Modified ge {odata.instant(odata.EARLIEST)}"
             elif not session.drops(end, error):
                 raise
+
+
+def _digest(asked: Listing) -> str:
+    """The same for the same question, whatever its limit."""
+    told = asked.model_dump_json(exclude={"limit", "cursor"}, exclude_unset=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _circle(end: Endpoint) -> Unreadable:
