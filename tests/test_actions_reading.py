@@ -216,6 +216,21 @@ def test_with_more_divisions_the_one_that_is_meant_has_to_be_said(desk: Desk) ->
     )
 
 
+def test_what_is_the_same_in_every_division_needs_none_to_be_said(desk: Desk) -> None:
+    found = read_json(desk.run("call", "list-divisions", "--json"))
+    assert [row["code"] for row in found["rows"]] == [FIRST, SECOND]
+    assert read_json(desk.run("call", "get-current-user", "--json"))["current_division"] == FIRST
+
+
+def test_an_input_may_stand_in_a_file(desk: Desk) -> None:
+    (desk.home / "asked.json").write_text('{"limit": 2, "select": ["code"]}', "utf-8")
+    told = desk.run("call", "list-items", "--division", str(FIRST), "--input", str(desk.home / "asked.json"))
+    assert told.stdout.splitlines()[0].split() == ["id", "code"]
+    assert len(told.stdout.splitlines()) == 3
+    assert told.stderr.startswith("there is more; go on with the cursor ")
+    assert desk.run("call", "list-items", "--input", "nowhere.json").exit_code == 2
+
+
 def test_a_dry_run_prints_the_request_and_sends_nothing(desk: Desk) -> None:
     before = len(desk.exact.requests)
     planned = call(desk, "list-vat-codes", {"select": ["description"]}, "--dry-run")
