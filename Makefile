@@ -35,7 +35,7 @@ bench: .venv/installed
 
 # Fifty times as many cases as in `make test`; takes its time.
 fuzz: .venv/installed
-	FUZZ_TIMES=50 $(BIN)/python -m pytest tests/test_fuzz.py --timeout=0
+	FUZZ_TIMES=50 $(BIN)/python -m pytest tests/test_fuzz.py tests/test_pages.py --timeout=0
 
 # Needs the public database of vulnerabilities, so it is no part of .ci; a package it cannot look up fails it.
 audit:

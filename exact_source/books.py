@@ -14,12 +14,13 @@ from typing import Any
 import dlt
 import pyarrow as pa
 
-from exact_source import odata, tables
+from exact_source import odata
 from exact_source.catalogue import endpoint
 from exact_source.client import Client
 from exact_source.columns import DECIMAL, UTC_MICROSECONDS
 from exact_source.errors import ExactError, Retryable, Unreadable
 from exact_source.reconciliation import Comparison, Place, Reconciliation, Sum, compare
+from exact_source.rows import Row, read_rows
 
 LINES = "transaction_lines"
 TABLE = "_reconciliation"
@@ -115,12 +116,12 @@ def _balances(client: Client, division: int, year: int) -> Iterator[Sum]:
         if link in seen:
             raise Unreadable(f"the pages of {BALANCE.path} link in a circle; the division was not reconciled")
         seen.add(link)
-        page, _ = client.get(link, lambda body: tables.read_page(BALANCE, body), division=division)
+        page, _ = client.get(link, lambda body: read_rows(BALANCE, body), division=division)
         yield from (_sum(row, division) for row in page.rows if row.GLAccount and row.ReportingYear == year)
         link = page.next_link
 
 
-def _sum(row: tables.Row, division: int) -> Sum:
+def _sum(row: Row, division: int) -> Sum:
     place = Place(division, row.ReportingYear, row.ReportingPeriod or 0, row.GLAccount.lower())
     return Sum(place, row.GLAccountCode, row.Type, row.Amount or Decimal(0))
 

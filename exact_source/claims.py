@@ -7,7 +7,7 @@ import uuid
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 
-from exact_source.entries import IN_DOUBT, Entries, Entry
+from exact_source.entries import IN_DOUBT, Ending, Entries, Entry
 from exact_source.errors import Busy, ConfigurationError
 from exact_source.run_lock import life_of
 
@@ -55,7 +55,7 @@ class Claims:
         entry = self._unheld(key, now)
         if entry.state not in IN_DOUBT:
             raise ConfigurationError(f"write {key!r} is {entry.state}, so there is nothing to decide")
-        self.entries.settle(entry, "done", now, result_id=result_id)
+        self.entries.settle(entry, Ending("done", result_id=result_id), now)
 
     def drop(self, key: str, now: datetime) -> Entry:
         """A person gives a write up, and frees its key."""

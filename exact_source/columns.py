@@ -7,6 +7,7 @@ and become UTC; dates stay dates; padded codes are trimmed (reference §4.7, §4
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -47,8 +48,12 @@ def converter(field: Field, decimals: Decimals) -> Callable[[Column], pa.Array]:
     if field.edm == "Edm.Binary":
         return _binaries
     if field.edm == "Edm.String":
-        return _trimmed if _PADDED.search(field.name) else _texts
+        return _trimmed if is_padded(field) else _texts
     return _texts if field.edm == "Edm.Guid" else lambda values: pa.array(values, pa.int64())
+
+
+def is_padded(field: Field) -> bool:
+    return _PADDED.search(field.name) is not None
 
 
 def _texts(values: Column) -> pa.Array:
@@ -83,7 +88,10 @@ def _nine_places(value: Decimal | None) -> Decimal | None:
 
 
 def _doubles(values: Column) -> pa.Array:
-    return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    found = [None if value is None else float(value) for value in values]
+    if any(value is not None and not math.isfinite(value) for value in found):
+        raise ValueError("no number that JSON has")
+    return pa.array(found, pa.float64())
 
 
 def ticks(value: str) -> int:
@@ -100,17 +108,17 @@ def ticks(value: str) -> int:
 
 def _dates(values: Column) -> pa.Array:
     days = [None if value is None else ticks(value) // DAY for value in values]
-    _check(array := pa.array(days, pa.int32()), DAY)
+    check_years(array := pa.array(days, pa.int32()), DAY)
     return array.view(pa.date32())
 
 
 def _instants(values: Column) -> pa.Array:
-    stamps = [None if value is None else (naive := ticks(value)) - _offset(naive // HOUR) for value in values]
-    _check(array := pa.array(stamps, pa.int64()), 1)
+    stamps = [None if value is None else (naive := ticks(value)) - offset(naive // HOUR) for value in values]
+    check_years(array := pa.array(stamps, pa.int64()), 1)
     return array.view(pa.timestamp("ms")).cast(pa.timestamp("us")).view(UTC_MICROSECONDS)
 
 
-def _check(counts: pa.Array, unit: int) -> None:
+def check_years(counts: pa.Array, unit: int) -> None:
     """Raises ValueError for a moment outside the years that databases know. ``unit`` is in milliseconds."""
     span = pc.min_max(counts).as_py()
     if span["min"] is not None and not FIRST_TICK <= span["min"] * unit <= span["max"] * unit <= LAST_TICK:
@@ -118,14 +126,14 @@ def _check(counts: pa.Array, unit: int) -> None:
 
 
 @cache
-def _offset(hour: int) -> int:
+def offset(hour: int) -> int:
     """Amsterdam's offset (milliseconds) in the hour that starts so many hours after 1970, by its own wall clock."""
     try:
         naive = EPOCH + timedelta(hours=hour)
     except OverflowError:
         return HOUR
-    offset = naive.replace(tzinfo=AMSTERDAM).utcoffset()
-    return round(offset / timedelta(milliseconds=1)) if offset else 0
+    found = naive.replace(tzinfo=AMSTERDAM).utcoffset()
+    return round(found / timedelta(milliseconds=1)) if found else 0
 
 
 def naive_of(value: str) -> datetime:

@@ -181,7 +181,7 @@ def _keys(delivery: Delivery) -> Iterator[pa.Table]:
         if found is not None:
             yield found.select(_own_columns(delivery))
     if delivery.rejected:
-        yield tables.keys_of(delivery.layout, [one.row for one in delivery.rejected])
+        yield tables.keys_of_rows(delivery.layout, [one.row for one in delivery.rejected])
 
 
 def _unclear(entity: Entity, delivery: Delivery) -> str:

@@ -95,6 +95,15 @@ class Refusal:
         return {"message": self.message, "words": self.words, "fields": list(self.fields)}
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a write, or one try of it, ended. ``result_id``: of the row in Exact, once it is done."""
+
+    state: State
+    result_id: str | None = None
+    refusal: Refusal | None = None
+
+
 class Entries:
     """The outbox of one connection. Safe for threads and processes."""
 
@@ -183,13 +192,13 @@ class Entries:
         """Notes that it was sent with an unknown outcome; it stays in the same hands."""
         return self._update(entry, {"state": "unknown", "tried_at": now.isoformat(), "changed_at": now.isoformat()})
 
-    def settle(self, entry: Entry, state: State, now: datetime, **told: Any) -> Entry:
-        """Notes how it ended and lets go of it. ``result_id``: of the row in Exact. ``refusal``: why it failed."""
-        refusal: Refusal | None = told.get("refusal")
-        values: dict[str, Any] = {"state": state, "holder": None, "changed_at": now.isoformat()}
+    def settle(self, entry: Entry, ending: Ending, now: datetime) -> Entry:
+        """Notes how it ended, and lets go of it."""
+        values: dict[str, Any] = {"state": ending.state, "holder": None, "changed_at": now.isoformat()}
+        refusal = ending.refusal
         values["told"] = refusal and self._cipher.encrypt(json.dumps(refusal.as_json()))
-        if state == "done":
-            values["result_id"] = told.get("result_id")
+        if ending.state == "done":
+            values["result_id"] = ending.result_id
             if entry.size > SMALL:
                 values["content"] = None
         return self._update(entry, values)

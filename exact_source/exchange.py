@@ -21,6 +21,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
 JSON = "application/json"
 REPRESENTATION = "return=representation"
 _DIVISION = re.compile(r"/api/v1/(?:beta/)?([0-9]{1,10})(?=/)", re.ASCII)
+_OF_FILE = re.compile(r"/docs/[^?]*\?(?:.*&)?_Division_=([0-9]{1,10})(?=&|$)", re.ASCII)  # §11
 _LEADS_ITSELF = re.compile(r"(?:beta/)?(?:[0-9]+|\{division\})/", re.ASCII)
 
 
@@ -74,7 +75,7 @@ class Request:
     @property
     def target(self) -> int | None:
         """The division whose calls this counts to: the one in the link, where there is one (§1)."""
-        found = _DIVISION.search(self.link)
+        found = _DIVISION.search(self.link) or _OF_FILE.search(self.link)
         return int(found[1]) if found else None if "/api/v1/" in self.link else self.division
 
     @property

@@ -6,13 +6,17 @@ bounded: threads wait while more rows than ``Options.held_rows`` have not been t
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from exact_source import catalogue, cursors, tables
+import pyarrow as pa
+
+from exact_source import cursors, rejections, tables
 from exact_source.catalogue import Entity
 from exact_source.client import Client
 from exact_source.errors import ExactError, Forbidden, NotFound, ReconnectRequired, Rejected
@@ -30,8 +34,8 @@ from exact_source.jobs import (
     Wanted,
 )
 from exact_source.reading import Portion, Reading, Share
-from exact_source.tables import Row
 
+DECODERS = min(os.cpu_count() or 1, 4)  # threads that make columns, for all divisions together
 PATIENCE = 0.02  # seconds a resource waits for its next rows before it lets another one have its turn
 
 
@@ -63,6 +67,7 @@ class Extraction:
         self._round: Round | None = None
         self._session: Session | None = None
         self._planner: Planner | None = None
+        self._decoders: Executor | None = None
         self._wanted: dict[str, Wanted] = {}
         self._entities: set[str] = set()
         self._released: set[str] = set()
@@ -141,6 +146,8 @@ class Extraction:
         if self._session:
             self._session.client.stop()
             self._session.client.close()
+        if self._decoders:
+            self._decoders.shutdown(wait=False)
 
     def warn(self, message: str) -> None:
         """Keeps a message for the report, once."""
@@ -175,6 +182,7 @@ class Extraction:
         if self._session is None or self._planner is None:
             self._session = self._open_session()
             self._planner = Planner(self.options, self._session)
+            self._decoders = ThreadPoolExecutor(DECODERS, "exact-decoder")
             self._barred.update(self._session.absent)
             self._listener(DivisionsFound(self._session.divisions, entities))
         return self._session, self._planner
@@ -255,18 +263,19 @@ class Extraction:
                 ended = replace(self._delivery(job, share), bookmark=share.bookmark, ends_pass=True)
                 self._hand_over(job, share, ended)
 
-    def _portions(self, client: Client, job: Job) -> Iterator[Portion]:
-        if job.known is not None:
-            yield Portion(job.shares[0], job.known, job.shares[0].bookmark, list(job.unfit))
-        else:
-            yield from self._reading(client, job).portions()
+    def _portions(self, client: Client, job: Job) -> Iterable[Portion]:
+        return self._reading(client, job).portions() if job.known is None else [job.known]
 
     def _reading(self, client: Client, job: Job) -> Reading:
         # A member that one division's service does not know is not asked of the others either: each refusal counts.
         dropped = self._dropped[job.shares[0].plan.feed.endpoint.path]
         for share in job.shares:
             dropped.update(cursors.left_out(share.bookmark, client.today()))
-        return Reading(client, job.division, job.shares, self.options.batch_rows, dropped)
+        return self._stream(client, job, dropped)
+
+    def _stream(self, client: Client, job: Job, dropped: set[str]) -> Reading:
+        how = (self.options.batch_rows, self.options.decimals, self._decoders)
+        return Reading(client, job.division, job.shares, *how, dropped)
 
     def _delivery(self, job: Job, share: Share) -> Delivery:
         layout = self.options.layout(share.entity, share.plan.feed)
@@ -279,14 +288,14 @@ class Extraction:
         """Reads the log once and hands each entity its part; new readers start where the log ends now."""
         own, targets = job.shares[0], job.targets or []
         stood, today = job.before[DELETIONS], client.today().isoformat()
-        for portion in Reading(client, job.division, job.shares, self.options.batch_rows).portions():
+        for portion in self._stream(client, job, set()).portions():
             if portion.rows:
                 self._has_news.add(job.division)
             if portion.rejected:
                 number = len(portion.rejected)
                 self.warn(f"division {job.division}: {number} logged deletions could not be read and were not applied")
             for share in targets:
-                self._hand_over_gone(job, share, portion.rows)
+                self._hand_over_gone(job, share, portion)
             if job.is_told and portion.bookmark is not None:
                 reached = max(portion.bookmark.rowversion or 0, int(stood or 0))
                 mark = replace(portion.bookmark, rowversion=reached)
@@ -296,23 +305,24 @@ class Extraction:
             if share.bookmark.has_position:
                 self._hand_over(job, share, replace(self._delivery(job, share), bookmark=share.bookmark))
 
-    def _hand_over_gone(self, job: Job, share: Share, rows: list[Row]) -> None:
+    def _hand_over_gone(self, job: Job, share: Share, portion: Portion) -> None:
         """What the log says of one entity, as far as that has been stored."""
-        after = share.bookmark.deletes or 0
-        kind = share.entity.deleted_type
-        mine = [row for row in rows if catalogue.current_type(row.EntityType) == kind and row.Timestamp > after]
-        if mine and share.has_rows:
+        if portion.columns is None or not share.has_rows:
+            return
+        gone = tables.deletions_of(portion.columns, share.entity.deleted_type, share.bookmark.deletes or 0)
+        if gone.num_rows:
             share.bookmark = replace(share.bookmark, moved_on=None)
-            self._hand_over(job, share, replace(self._delivery(job, share), gone=tables.deletions_of(mine)))
+            self._hand_over(job, share, replace(self._delivery(job, share), gone=gone))
 
     def _compare(self, client: Client, job: Job) -> None:
         """All keys that exist go to the resource, which compares them with those that are stored."""
         for page in self._reading(client, replace(job, shares=job.compared)).key_pages():
             for share in job.compared:
-                mine = tables.share_of(page.everything, share.plan.feed.share)
-                delivery = self._delivery(job, share)
-                keys = tables.keys_of(delivery.layout, mine)
-                self._hand_over(job, share, replace(delivery, seen=keys, is_pass=True))
+                part, delivery = share.plan.feed.share, self._delivery(job, share)
+                keys = tables.keys_of(delivery.layout, tables.share_of(page.columns, part))
+                unfit = [one.row for one in rejections.rejected_of(page.rejected, part)]
+                seen = pa.concat_tables([keys, tables.keys_of_rows(delivery.layout, unfit)])
+                self._hand_over(job, share, replace(delivery, seen=seen, is_pass=True))
         for share in job.compared:
             delivery = replace(self._delivery(job, share), bookmark=share.bookmark, is_pass=True, ends_pass=True)
             self._hand_over(job, share, replace(delivery, floor=None))
@@ -375,14 +385,9 @@ class Extraction:
             self._changed.notify_all()
 
     def _converted(self, job: Job, portion: Portion) -> Delivery:
-        """The table of a portion, None without rows that fit, and every row of it that does not."""
-        share, delivery = portion.share, replace(self._delivery(job, portion.share), bookmark=portion.bookmark)
-        if not portion.rows:
-            return replace(delivery, rejected=tuple(portion.rejected))
-        self._listener(PageRead(job.label, share.entity.name, len(portion.rows)))
-        made = tables.to_table(delivery.layout, portion.rows, job.label)
-        table = made.table if made.table.num_rows else None
-        return replace(delivery, table=table, rejected=(*portion.rejected, *made.rejected))
+        if portion.rows:
+            self._listener(PageRead(job.label, portion.share.entity.name, portion.rows))
+        return self._delivery(job, portion.share).holding(portion)
 
     def _finish(self, job: Job, share: Share, error: ExactError | None, cost: tuple[int, float]) -> None:
         outcome = job.outcome(share, error, cost)

@@ -13,16 +13,17 @@ from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
-from exact_source import cursors, odata
+from exact_source import cursors, odata, pages, tables
 from exact_source.catalogue import Entity, Feed, FeedKind, entity
 from exact_source.client import Client
 from exact_source.columns import Decimals
 from exact_source.cursors import Bookmark, Plan, Window
 from exact_source.errors import ExactError, Paused
-from exact_source.reading import PLACEABLE, Share
+from exact_source.reading import PLACEABLE, Portion, Share
 from exact_source.rejections import RejectedRow
+from exact_source.rows import Row, RowPage
 from exact_source.setting_values import Deletes
-from exact_source.tables import Layout, Row
+from exact_source.tables import Layout
 
 Status: TypeAlias = Literal["succeeded", "suspect", "paused", "failed"]
 Bookmarks: TypeAlias = Mapping[int, Bookmark]
@@ -127,6 +128,15 @@ class Delivery:
     floor: date | None = None
     rejected: tuple[RejectedRow, ...] = ()
 
+    def holding(self, portion: Portion) -> Delivery:
+        """With the table of a portion, None without rows that fit, every row of it that does not, and its bookmark."""
+        told = replace(self, bookmark=portion.bookmark, rejected=tuple(portion.rejected))
+        if portion.columns is None or not portion.rows:
+            return told
+        made = tables.to_table(self.layout, portion.columns, self.division)
+        table = made.table if made.table.num_rows else None
+        return replace(told, table=table, rejected=(*portion.rejected, *made.rejected))
+
     @property
     def rows(self) -> int:
         return int(self.table.num_rows) if self.table is not None else 0
@@ -153,8 +163,7 @@ class Job:
     is_told: bool = True
     compared: list[Share] = field(default_factory=list)
     is_global: bool = False
-    known: list[Row] | None = None
-    unfit: tuple[RejectedRow, ...] = ()
+    known: Portion | None = None
     calls: int = 0
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     rejected: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -243,9 +252,14 @@ class Planner:
             {entity.name: None},
             is_global=True,
             calls=self._session.calls if is_listing else 0,
-            known=self._session.fitting if is_listing else None,
-            unfit=self._session.rejected if is_listing else (),
+            known=self._listed(share) if is_listing else None,
         )
+
+    def _listed(self, share: Share) -> Portion:
+        """The division list, which was read row by row."""
+        listing = RowPage(self._session.fitting, None, list(self._session.rejected), self._session.listing)
+        page = pages.page_of(share.plan.feed.endpoint, listing, self._options.decimals)
+        return Portion(share, page.columns, share.bookmark, page.rejected)
 
     def restart(self, share: Share) -> None:
         """The share reads everything again; what is stored stays until that has been done."""

@@ -30,7 +30,7 @@ from exact_source.store import Store
 from exact_source.tokens import TokenStore
 from exact_source.writes import Write
 
-TURN_SECONDS, TURNS = 0.5, 120  # how a writer waits for a division that somebody else uses
+WAITS = (0.25, 0.5, 1.0, 2.0, 4.0, *[8.0] * 6)  # seconds that a writer waits for a division that others use
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,11 @@ class Desk:
 
 def _taken(lock: RunLock, client: Client, division: int) -> None:
     """Waits until nobody else uses the division; Busy when somebody does for a minute."""
-    for _ in range(TURNS):
+    for seconds in WAITS:
         with suppress(Busy):
             lock.take([division])
             return
-        client.wait(division, TURN_SECONDS, "another process uses this division")
+        client.wait(division, seconds, "another process uses this division")
     lock.take([division])
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from exact_source import envelopes
 from exact_source.claims import Claims
 from exact_source.client import Client
-from exact_source.entries import Entries, Entry, Refusal
+from exact_source.entries import Ending, Entries, Entry, Refusal
 from exact_source.errors import Busy, ConfigurationError, ExactError, NotFound, Rejected, Undecided
 from exact_source.exchange import Reply, Request
 from exact_source.lookups import Absent, Found, Open, Search, Verdict, lookup_of
@@ -65,7 +65,7 @@ class Outbox:
         self.claims = Claims(entries)
         self._keep_days = keep_days
         self._gate = threading.Condition()
-        self._busy: set[str] = set()
+        self._busy: set[int] = set()
 
     def __enter__(self) -> Outbox:
         self.entries.forget(self._now(), self._keep_days)
@@ -86,7 +86,7 @@ class Outbox:
         """
         if not _refers(write):
             write.request()  # what cannot be asked for is told before anything is recorded
-        with self._turn(write.name):
+        with self._turn(write.division):
             known = self.entries.find(write.name)
             if known is not None and known.state == "done" and known.digest == write.digest:
                 return _known(known)
@@ -94,37 +94,38 @@ class Outbox:
 
     def resume(self, key: str, *, is_absent: bool = False) -> Written:
         """Goes on with a recorded write. ``is_absent``: a person has looked, and it is not in Exact."""
-        with self._turn(key):
+        with self._turn(self.entries.get(key).division):
             entry = self.entries.get(key)
-            if is_absent and entry.state == "unknown":
-                self.entries.settle(entry, "recorded", self._now())
+            if is_absent and entry.state == "unknown" and self.claims.is_free(entry, self._now()):
+                self.entries.settle(entry, Ending("recorded"), self._now())
             if entry.state == "done":
                 return _known(entry)
             return self._finished(*self._taken(self.entries.write_of(entry)))
 
     def undone(self, key: str) -> None:
         """The row of a write that was done has been removed again."""
-        self.entries.settle(self.entries.get(key), "undone", self._now())
+        self.entries.settle(self.entries.get(key), Ending("undone"), self._now())
 
     # -- whose turn it is -----------------------------------------------------------------------------------------
 
     @contextmanager
-    def _turn(self, key: str) -> Iterator[None]:
-        """One thread of this process at a time works on a key."""
+    def _turn(self, division: int) -> Iterator[None]:
+        """One write of a division at a time: a row that another one has just made is not taken for a lost one."""
         with self._gate:
-            self._gate.wait_for(lambda: key not in self._busy)
-            self._busy.add(key)
+            self._gate.wait_for(lambda: division not in self._busy)
+            self._busy.add(division)
         try:
             yield
         finally:
             with self._gate:
-                self._busy.discard(key)
+                self._busy.discard(division)
                 self._gate.notify_all()
 
     def _learn_time(self, write: Write) -> None:
         """A row without a reference is told from older ones by when it was made: Exact's clock has to be known."""
         if write.method == "POST" and not self.client.knows_time and not lookup_of(write).is_own:
-            self.client.request(Request("GET", "current/Me", query={"$select": "UserID"}))  # costs no quota (§1)
+            with suppress(Rejected):
+                self.client.request(Request("GET", "current/Me", query={"$select": "UserID"}))  # costs no quota (§1)
 
     def _taken(self, write: Write) -> tuple[Entry, bool]:
         """The row of the write, in our hands unless it is done, and whether it may be sent at once."""
@@ -178,7 +179,7 @@ class Outbox:
         try:
             return replace(write, body=filled_in(write.body, made), key=filled_in(write.key, made))
         except KeyError as error:
-            self.entries.settle(entry, "recorded" if is_ready else "unknown", self._now())
+            self.entries.settle(entry, Ending("recorded" if is_ready else "unknown"), self._now())
             raise ConfigurationError(f"write {entry.key!r} needs step {error}, which is not done yet") from None
 
     def _sent(self, entry: Entry, write: Write, was_sent: bool) -> Written:
@@ -196,7 +197,7 @@ class Outbox:
                 return self._found(entry, write, found)
             raise self._refused(entry, error) from None
         except ExactError as error:
-            self.entries.settle(entry, "recorded", self._now(), refusal=Refusal(str(error)))
+            self.entries.settle(entry, Ending("recorded", refusal=Refusal(str(error))), self._now())
             raise
         row = envelopes.only_row(reply.body)
         result_id = str(write.key) if write.key is not None else _id_of(write, row, reply)
@@ -207,7 +208,7 @@ class Outbox:
         return self._done(entry, Written(result_id, "done", row and envelopes.tidy(row), entry.key, "sent"))
 
     def _done(self, entry: Entry, written: Written) -> Written:
-        self.entries.settle(entry, "done", self._now(), result_id=written.id)
+        self.entries.settle(entry, Ending("done", result_id=written.id), self._now())
         return written
 
     def _found(self, entry: Entry, write: Write, found: Found) -> Written:
@@ -216,7 +217,9 @@ class Outbox:
         return self._done(entry, Written(result_id, "done", envelopes.tidy(found.row), entry.key, "found"))
 
     def _refused(self, entry: Entry, error: Rejected) -> Rejected:
-        self.entries.settle(entry, "refused", self._now(), refusal=Refusal(str(error), error.told, error.fields))
+        self.entries.settle(
+            entry, Ending("refused", refusal=Refusal(str(error), error.told, error.fields)), self._now()
+        )
         return error
 
     def _given_up(self, entry: Entry, error: ExactError, why: str) -> Undecided:
@@ -225,7 +228,7 @@ class Outbox:
             f"{error}. It could not be decided ({why}): look in Exact, then `exact-source outbox resolve "
             f"{entry.key} --id ID` if it is there, or `exact-source outbox retry {entry.key} --absent` if it is not"
         )
-        self.entries.settle(entry, "unknown", self._now(), refusal=Refusal(str(told)))
+        self.entries.settle(entry, Ending("unknown", refusal=Refusal(str(told))), self._now())
         return told
 
     def _verdict(self, entry: Entry, write: Write) -> Verdict:
@@ -244,7 +247,7 @@ class Outbox:
         except Rejected as error:
             return Open(f"Exact refused the question for it: {error}")
         except ExactError as error:
-            self.entries.settle(entry, "unknown", self._now(), refusal=Refusal(str(error)))
+            self.entries.settle(entry, Ending("unknown", refusal=Refusal(str(error))), self._now())
             raise
         return verdict
 

@@ -6,16 +6,23 @@ Owns the rules of paging (links followed as they are, never twice, §4.5) and of
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from exact_source import columns, cursors, odata, rejections, responses, tables
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exact_source import cursors, odata, rejections, responses, tables
 from exact_source.catalogue import Endpoint, Entity, endpoint
-from exact_source.client import Answer, Client
+from exact_source.client import Client
+from exact_source.columns import Decimals
 from exact_source.cursors import Bookmark, Plan
 from exact_source.errors import BadQuery, ExactError, Forbidden, NotFound, Unreadable
+from exact_source.pages import Page
+from exact_source.read_ahead import Door, Fetched
 from exact_source.rejections import RejectedRow
-from exact_source.tables import Page, Row
+from exact_source.rows import read_rows
 
 SYNC_TIMESTAMP = "read/sync/Sync/SyncTimestamp"
 # The streams SyncTimestamp can place in time (§6.4); the others are read from their beginning.
@@ -43,24 +50,26 @@ class Share:
     bookmark: Bookmark
     is_pass: bool = False
     stored: Bookmark | None = None
-    rows: list[Row] = field(default_factory=list)
+    pages: list[pa.Table] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
 
     @property
     def size(self) -> int:
-        return len(self.rows) + len(self.rejected)
+        rows: int = sum(page.num_rows for page in self.pages)
+        return rows + len(self.rejected)
 
     def add(self, page: Page) -> None:
-        self.rows += page.rows
+        self.pages.append(page.columns)
         self.rejected += page.rejected
 
     def portion(self, bookmark: Bookmark | None, after: int = 0) -> Portion:
         """Hands over what was added, as far as it belongs to this entity and is newer than row version ``after``."""
-        rows, rejected, self.rows, self.rejected = self.rows, self.rejected, [], []
+        pages, rejected, self.pages, self.rejected = self.pages, self.rejected, [], []
         if after:
-            rows = [row for row in rows if row.Timestamp > after]
+            pages = [tables.newer_than(page, after) for page in pages]
         part = self.plan.feed.share
-        return Portion(self, tables.share_of(rows, part), bookmark, rejections.rejected_of(rejected, part))
+        columns = pa.concat_tables([tables.share_of(page, part) for page in pages]) if pages else None
+        return Portion(self, columns, bookmark, rejections.rejected_of(rejected, part))
 
     @property
     def has_rows(self) -> bool:
@@ -70,12 +79,16 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Some rows of one entity, and the bookmark that is true once they are stored (None: not yet)."""
+    """Some rows of one entity as columns, and the bookmark that is true once they are stored (None: not yet)."""
 
     share: Share
-    rows: list[Row]
+    columns: pa.Table | None
     bookmark: Bookmark | None
     rejected: list[RejectedRow] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return int(self.columns.num_rows) if self.columns is not None else 0
 
 
 @dataclass(slots=True)
@@ -86,6 +99,8 @@ class Reading:
     division: int
     shares: list[Share]
     batch_rows: int
+    decimals: Decimals = "exact"
+    decoders: Executor | None = None
     dropped: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     only: tuple[str, ...] = ()
@@ -113,8 +128,8 @@ class Reading:
         wanted = {name for share in self.shares for name in (*share.entity.key, *_deciding(share))}
         self.only = tuple(dict.fromkeys([*self.endpoint.key, *sorted(filter(self.endpoint.has, wanted))]))
         self.seen.clear()
-        for page, _ in self._pages(cursors.unfiltered(self.shares[0].plan)):
-            yield page
+        for page in self._pages(cursors.unfiltered(self.shares[0].plan)):
+            yield page.page
 
     def is_set_back(self) -> bool:
         """True when the last row of a sync feed can no longer be found behind the row version before it.
@@ -124,8 +139,8 @@ class Reading:
         """
         highest = max(share.bookmark.rowversion or 0 for share in self.shares)
         self.only = self.endpoint.key
-        page, _ = self._first(cursors.after_rowversion(highest - 1))
-        return not page.rows
+        page = self._first(cursors.after_rowversion(highest - 1)).page
+        return not page.columns.num_rows and not page.rejected
 
     # -- row versions ---------------------------------------------------------------------------------------------
 
@@ -134,14 +149,12 @@ class Reading:
         after = cursors.lowest(share.bookmark for share in self.shares) or self._placed()
         highest, is_ascending = after, True
         try:
-            for page, _ in self._pages(cursors.after_rowversion(after)):
-                versions = [row.Timestamp for row in page.everything if row.Timestamp is not None]
-                is_ascending = (
-                    is_ascending and versions == sorted(versions) and (not versions or versions[0] >= highest)
-                )
-                highest = max([highest, *versions])
+            for fetched in self._pages(cursors.after_rowversion(after)):
+                versions = fetched.page.versions.drop_null()
+                is_ascending = is_ascending and _goes_up(versions, highest)
+                highest = max(highest, pc.max(versions).as_py() or 0)
                 for share in self.shares:
-                    share.add(page)
+                    share.add(fetched.page)
                 if is_ascending and self.shares[0].size >= self.batch_rows:
                     yield from self._handed_over(highest)
         except ExactError:
@@ -166,7 +179,11 @@ class Reading:
         link = odata.path_and_query(endpoint(SYNC_TIMESTAMP).path, division=self.division)
         modified, stream = odata.encoded(odata.instant(start)), odata.encoded(odata.text(self.endpoint.resource))
         try:
-            page, _ = self._get(f"{link}?modified={modified}&endPoint={stream}", endpoint(SYNC_TIMESTAMP))
+            page, _ = self.client.get(
+                f"{link}?modified={modified}&endPoint={stream}",
+                lambda body: read_rows(endpoint(SYNC_TIMESTAMP), body),
+                division=self.division,
+            )
         except (BadQuery, Forbidden, NotFound):
             return 0
         found = [row.TimeStampAsBigInt for row in page.rows if row.TimeStampAsBigInt is not None]
@@ -181,11 +198,11 @@ class Reading:
         began = datetime.fromisoformat(known.began) if known.began else None
         link: str | None = None
         try:
-            for page, answer in self._pages(cursors.since_modified(share.plan, known), known.resume):
-                began = began or odata.wall_clock(answer.at)
-                highest = _latest(page.everything, highest) if share.plan.cursor == "modified" else None
-                share.add(page)
-                link = page.next_link
+            for fetched in self._pages(cursors.since_modified(share.plan, known), known.resume):
+                began = began or odata.wall_clock(fetched.at)
+                highest = _later(fetched.page.latest, highest) if share.plan.cursor == "modified" else None
+                share.add(fetched.page)
+                link = fetched.page.next_link
                 if link and share.size >= self.batch_rows:
                     yield self._unfinished(share, link, highest, began)
         except ExactError:
@@ -208,9 +225,9 @@ class Reading:
         if window is None:
             raise ValueError("a window cursor needs a window")
         for span in cursors.windows(window, share.bookmark, self.client.today()):
-            for page, _ in self._pages(cursors.window_filter(window, span[0], span[1])):
-                share.add(page)
-                if page.next_link and share.size >= self.batch_rows:
+            for fetched in self._pages(cursors.window_filter(window, span[0], span[1])):
+                share.add(fetched.page)
+                if fetched.page.next_link and share.size >= self.batch_rows:
                     yield share.portion(None)
             share.bookmark = self._known(cursors.after_window(share.bookmark, span))
             yield share.portion(share.bookmark)
@@ -221,13 +238,32 @@ class Reading:
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
-    def _pages(self, where: str | None, resume: str | None = None) -> Iterator[tuple[Page, Answer]]:
-        page, answer = self._resumed(resume, where) if resume else self._first(where)
-        while page.next_link:
-            self._check(page.next_link)
-            yield page, answer
-            page, answer = self._get(page.next_link, self.endpoint)
-        yield page, answer
+    def _pages(self, where: str | None, resume: str | None = None) -> Iterator[Fetched]:
+        """Page after page. The next one is asked for while the columns of this one are made."""
+        fetched = self._resumed(resume, where) if resume else self._first(where)
+        while link := fetched.next_link:
+            self._check(link)
+            following = self._ahead(fetched)
+            if fetched.page.next_link != link:  # the end of the page was misread
+                following = None
+                if fetched.next_link:
+                    self._check(fetched.next_link)
+            yield fetched
+            if isinstance(following, ExactError):
+                raise following
+            if fetched.next_link is None:
+                return
+            fetched = following or self._door.fetch(fetched.next_link)
+        yield fetched
+
+    def _ahead(self, fetched: Fetched) -> Fetched | ExactError | None:
+        """The page after one that is being decoded, or why there is none: an error comes after what was read before."""
+        if fetched.is_settled or fetched.next_link is None:
+            return None
+        try:
+            return self._door.fetch(fetched.next_link)
+        except ExactError as error:
+            return error
 
     def _check(self, link: str) -> None:
         """Judges a link before its page counts as read, so that a bad one is never what a later run goes on with."""
@@ -236,18 +272,18 @@ class Reading:
             raise Unreadable(f"the pages of {self.endpoint.path} link in a circle; nothing after that was read")
         self.seen.add(link)
 
-    def _resumed(self, resume: str, where: str | None) -> tuple[Page, Answer]:
+    def _resumed(self, resume: str, where: str | None) -> Fetched:
         """The page a former run stopped at; if Exact no longer knows the link, the question from the start."""
         try:
-            return self._get(resume, self.endpoint)
+            return self._door.fetch(resume)
         except (BadQuery, NotFound):
             return self._first(where)
 
-    def _first(self, where: str | None) -> tuple[Page, Answer]:
+    def _first(self, where: str | None) -> Fetched:
         """The first page. A member that this service lacks is left out of ``$select`` and asked no more (§12.19)."""
         while True:
             try:
-                return self._get(self._question(where), self.endpoint)
+                return self._door.fetch(self._question(where))
             except BadQuery as error:
                 member = responses.missing_member(error)
                 if member and self._may_drop(member):
@@ -267,22 +303,22 @@ class Reading:
         select = [name for name in members if name not in self.dropped]
         return odata.path_and_query(self.endpoint.path, division=self.division, select=select, where=where)
 
-    def _get(self, link: str, target: Endpoint) -> tuple[Page, Answer]:
-        division = self.division if target.is_per_division else None
-        return self.client.get(link, lambda body: tables.read_page(target, body), division=division)
+    @property
+    def _door(self) -> Door:
+        division = self.division if self.endpoint.is_per_division else None
+        return Door(self.client, self.endpoint, division, self.decimals, self.decoders)
 
 
-def _latest(rows: list[Row], known: datetime | None) -> datetime | None:
-    """The newest Modified so far. One that is no date rejects its row, and moves no bookmark."""
-    stamps = [naive for row in rows if row.Modified and (naive := _naive(row.Modified))]
-    return max([*stamps, known] if known else stamps, default=None)
+def _goes_up(versions: pa.Array, highest: int) -> bool:
+    """Whether a page's row versions rise from those of the pages before."""
+    if len(versions) == 0:
+        return True
+    is_sorted = pc.all(pc.less_equal(versions[:-1], versions[1:])).as_py() is not False
+    return is_sorted and bool(versions[0].as_py() >= highest)
 
 
-def _naive(stamp: str) -> datetime | None:
-    try:
-        return columns.naive_of(stamp)
-    except (ValueError, OverflowError):
-        return None
+def _later(found: datetime | None, known: datetime | None) -> datetime | None:
+    return max((one for one in (found, known) if one is not None), default=None)
 
 
 def _deciding(share: Share) -> tuple[str, ...]:

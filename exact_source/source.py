@@ -14,7 +14,7 @@ from typing import Any
 import dlt
 from dlt.extract import DltSource
 
-from exact_source import catalogue, resources, tables
+from exact_source import catalogue, resources
 from exact_source.catalogue import Entity, FeedKind
 from exact_source.client import Client
 from exact_source.columns import Decimals
@@ -35,9 +35,9 @@ from exact_source.odata import path_and_query
 from exact_source.opening import Surroundings as Surroundings
 from exact_source.opening import known_divisions, opened
 from exact_source.rejections import RejectedRow
+from exact_source.rows import Row, read_rows
 from exact_source.run_lock import RunLock
 from exact_source.settings import Settings, load_settings
-from exact_source.tables import Row
 
 DIVISIONS = catalogue.endpoint("system/Divisions")
 ME = catalogue.endpoint("current/Me")
@@ -203,7 +203,7 @@ def _listing(client: Client, candidates: Sequence[int]) -> tuple[int, list[Row],
 def _current_division(client: Client) -> int:
     """A door to the division list when none is known; never a choice of what to read (§10)."""
     link = path_and_query(ME.path, division=0, select=[ME.key[0], "CurrentDivision"])
-    page, _ = client.get(link, lambda body: tables.read_page(ME, body), division=None)
+    page, _ = client.get(link, lambda body: read_rows(ME, body), division=None)
     if not page.everything or page.everything[0].CurrentDivision is None:
         raise Unreadable("Exact did not say which division the user works in; set divisions")
     return int(page.everything[0].CurrentDivision)
@@ -216,7 +216,7 @@ def _all_divisions(client: Client, code: int) -> tuple[list[Row], list[RejectedR
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
     while link:
-        page, _ = client.get(link, lambda body: tables.read_page(DIVISIONS, body), division=code)
+        page, _ = client.get(link, lambda body: read_rows(DIVISIONS, body), division=code)
         rows += [row for row in page.everything if row.Code is not None]
         rejected += page.rejected
         link = page.next_link

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import httpx
+import pyarrow as pa
 
 from exact_source import odata
 from exact_source.catalogue import Endpoint, FeedKind, entity
@@ -24,7 +26,6 @@ from exact_source.cursors import Bookmark, Window, plan_for, standing
 from exact_source.errors import ExactError
 from exact_source.reading import Portion, Reading, Share
 from exact_source.rejections import RejectedRow
-from exact_source.tables import share_of
 from strict_exact import Division, StrictExact, Table
 
 DIVISION = 124132
@@ -107,6 +108,11 @@ def guid(number: int) -> str:
     return str(UUID(int=(number * 7919) % 104_729 << 64 | number))
 
 
+def rows_of(columns: pa.Table | None) -> list[Any]:
+    """Rows as objects with the members as attributes."""
+    return [] if columns is None else [SimpleNamespace(**row) for row in columns.to_pylist()]
+
+
 @dataclass(slots=True)
 class Store:
     """What a warehouse does with portions: merge by key, the newest version wins, bookmark kept with its rows."""
@@ -143,7 +149,7 @@ class Store:
         if portion.bookmark is not None:
             self.bookmark = Bookmark.from_state(portion.bookmark.to_state())
         self.rejected += portion.rejected
-        for row in share_of(portion.rows, portion.share.plan.feed.share):
+        for row in rows_of(portion.columns):
             self.taken += 1
             key = tuple(getattr(row, name) for name in portion.share.entity.key)
             old = self.rows.get(key)

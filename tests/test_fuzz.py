@@ -26,10 +26,11 @@ from exact_source.connections import Token
 from exact_source.consent import parse_pasted
 from exact_source.errors import ConfigurationError, ExactError, Unreadable
 from exact_source.host import Answer
+from exact_source.pages import read_page
 from exact_source.sandbox import Options, Sandbox
 from exact_source.setting_values import UnusableValue
 from exact_source.settings import PARSERS, load_settings
-from exact_source.tables import Layout, read_page, schema, to_table
+from exact_source.tables import Layout, schema, to_table
 from exact_source.token_answers import Verdict
 from sandbox_doors import Visitor, visiting
 
@@ -148,20 +149,21 @@ def test_dates(text: str) -> None:
     found = only_ours(lambda: ticks(text), ValueError, OverflowError)
     assert found is None or isinstance(found, int)
     endpoint = catalogue.endpoint("hrm/Costunits")
-    page = read_page(endpoint, json.dumps({"d": [{"ID": "1", "Modified": text, "EndDate": text}]}).encode())
-    only_ours(lambda: to_table(Layout(endpoint, ("ID",)), page.rows, 1), Unreadable)
+    body = json.dumps({"d": [{"ID": "1", "Modified": text, "EndDate": text}]}).encode()
+    page = only_ours(lambda: read_page(endpoint, body))
+    assert page.columns.num_rows + len(page.rejected) == 1
 
 
 @cases("pages")
 @given(bodies(), st.sampled_from(["exact", "double"]))
 def test_pages(asked: tuple[Endpoint, bytes], decimals: Any) -> None:
     endpoint, body = asked
-    page = only_ours(lambda: read_page(endpoint, body), Unreadable)
+    page = only_ours(lambda: read_page(endpoint, body, decimals), Unreadable)
     if page is not None:
         layout = Layout(endpoint, (), decimals=decimals)
-        made = only_ours(lambda: to_table(layout, page.rows, 7), Unreadable)
+        made = only_ours(lambda: to_table(layout, page.columns, 7))
         assert made.table.schema == schema(layout)
-        assert made.table.num_rows + len(made.rejected) == len(page.rows)
+        assert made.table.num_rows == page.columns.num_rows
 
 
 @cases("bytes")
@@ -172,7 +174,7 @@ def test_pages_of_broken_bytes(data: st.DataObject) -> None:
     page = only_ours(lambda: read_page(endpoint, body), Unreadable)
     if page is not None:
         assert page.next_link is None or isinstance(page.next_link, str)
-        only_ours(lambda: to_table(Layout(endpoint, ()), page.rows, 7), Unreadable)
+        only_ours(lambda: to_table(Layout(endpoint, ()), page.columns, 7))
 
 
 HEADER = st.one_of(

@@ -15,15 +15,15 @@ ROOT = Path(exact_source.__file__).parent
 REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
-    errors events clock catalogue odata limits budgets responses retries rejections columns tables cursors reconciliation
+    errors events clock catalogue odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
     setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock exchange downloads writes lookups envelopes client entries claims outbox steps reading jobs extraction mirror deletions contracts rejection_log opening proxy resources source drift books
+    ledger run_lock exchange downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs extraction mirror deletions contracts rejection_log opening proxy resources source drift books
     packages runs run_history plan actions sandbox cli __main__
 """.split()
 KNOWLEDGE = """
-    errors events catalogue odata limits budgets responses retries rejections columns tables cursors drift reconciliation
-    writes lookups envelopes
+    errors events catalogue odata limits budgets responses retries rejections columns rows kernels pages tables cursors drift
+    reconciliation writes lookups envelopes
 """.split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}

@@ -16,7 +16,7 @@ from exact_source.catalogue import endpoint, entity
 from exact_source.cursors import Bookmark, Window
 from exact_source.jobs import DELETIONS, Job, Options, Planner, Session
 from exact_source.reading import Share
-from exact_source.tables import Row, read_page
+from exact_source.rows import Row, read_rows
 
 TODAY = "2026-03-02"
 LISTING = endpoint("system/Divisions")
@@ -27,7 +27,7 @@ CHANGES = Bookmark("single", "modified", modified="2026-03-01T00:00:00.000", swe
 
 def listed(**members: Any) -> list[Row]:
     """The division list as Exact writes it."""
-    return read_page(LISTING, json.dumps({"d": [{"Code": DIVISION, **members}]}).encode()).rows
+    return read_rows(LISTING, json.dumps({"d": [{"Code": DIVISION, **members}]}).encode()).rows
 
 
 @dataclass(frozen=True)
@@ -289,5 +289,6 @@ def test_a_full_reading_from_a_start_date_is_complete_only_from_there(desk: Desk
 def test_the_division_list_is_known_already_and_the_user_is_asked(desk: Desk) -> None:
     planner = desk.planner(overlap=timedelta())
     divisions, me = planner.global_job(entity("divisions")), planner.global_job(entity("me"))
-    assert ([row.Code for row in divisions.known or []], divisions.label) == ([DIVISION], None)
+    assert divisions.known is not None
+    assert (divisions.known.columns.column("Code").to_pylist(), divisions.label) == ([DIVISION], None)
     assert (me.known, me.label, me.shares[0].is_pass) == (None, None, True)

@@ -19,7 +19,7 @@ from exact_source.errors import Busy, Undecided
 from exact_source.opening import Surroundings, desk
 from strict_exact import Canned, Request
 from strict_writes import Late, Ruin
-from writing import DIVISION, HurriedClock, order, shop
+from writing import DIVISION, HurriedClock, by_turns, order, shop
 
 GENERIC = '{"error":{"code":"","message":{"lang":"","value":"A problem has occurred."}}}'
 BROKEN, DOWN = Canned(500, GENERIC), Canned(503, "<html>maintenance</html>")
@@ -130,6 +130,13 @@ def test_two_threads_with_the_same_key_never_both_send(tmp_path: Path) -> None:
         told = list(pool.map(lambda _: desk.outbox.submit(order("A1")), range(4)))
         assert len({written.id for written in told}) == 1
         assert len(at.exact.writes()) == 1
+
+
+def test_equal_writes_of_several_threads_never_take_each_others_rows(tmp_path: Path) -> None:
+    with shop(tmp_path, latency=0.005) as at, at.desk() as desk, ThreadPoolExecutor(4) as pool:
+        at.exact.plot.of = by_turns("drop", None, "drop", "reset", None, "drop")
+        told = list(pool.map(lambda key: desk.submit(order("A1", idempotency_key=f"k{key}")), range(8)))
+        assert len({written.id for written in told}) == len(at.orders()) == 8
 
 
 def test_what_another_process_writes_is_left_to_it_and_its_result_told(tmp_path: Path, store_url: str) -> None:

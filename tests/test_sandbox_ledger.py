@@ -248,6 +248,18 @@ def test_a_receipt_that_names_an_invoice_pays_it(clerk: Clerk) -> None:
     assert clerk.refused("DELETE", f"{BANK}(guid'{paid}')")[0] == 500
 
 
+def test_a_line_added_to_a_statement_pays_and_moves_its_closing_balance(clerk: Clerk) -> None:
+    supplier = clerk.supplier()
+    number = clerk.row(ENTRIES, clerk.purchase(supplier))["EntryNumber"]
+    key = statement(clerk, {"GLAccount": clerk.ledger_account("costs"), "AmountFC": -1})
+    line = {"GLAccount": clerk.ledger_account("payable"), "Account": supplier, "OurRef": number, "AmountFC": -121}
+    clerk.make("financialtransaction/BankEntryLines", {"EntryID": key, **line})
+    row = clerk.row(BANK, key)
+    assert cents(row["ClosingBalanceFC"]) == cents(row["OpeningBalanceFC"]) - 12_200
+    assert terms(clerk, "cashflow/Payments", supplier) == [(121, 50)]
+    assert_right(clerk)
+
+
 def test_an_entry_that_was_paid_keeps_its_amount(clerk: Clerk) -> None:
     supplier = clerk.supplier()
     key = clerk.purchase(supplier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -96,6 +97,32 @@ def test_the_lines_of_an_open_invoice_may_change_and_its_amounts_follow(inside: 
     inside.make("salesinvoice/SalesInvoiceLines", added)
     assert inside.row("salesinvoice/SalesInvoices", key)["AmountDC"] == 9 * 1.21 + 109
     assert [line["LineNumber"] for line in inside.lines("salesinvoice/SalesInvoiceLines", "InvoiceID", key)] == [1, 2]
+
+
+def test_a_line_stays_with_its_header(inside: Clerk) -> None:
+    customer = inside.customer()
+    first, second = inside.invoice(customer), inside.invoice(customer)
+    [line, _] = inside.lines("salesinvoice/SalesInvoiceLines", "InvoiceID", first)
+    inside.put("salesinvoice/SalesInvoiceLines", line["ID"], {"InvoiceID": second})
+    assert inside.row("salesinvoice/SalesInvoiceLines", line["ID"])["InvoiceID"] == first
+
+
+def test_a_reference_that_is_emptied_loses_its_name(inside: Clerk) -> None:
+    document = inside.make("documents/Documents", {"Subject": "Brief", "Type": 55, "Account": inside.customer()})
+    assert inside.row("documents/Documents", document)["AccountName"] == "Klant B.V."
+    inside.put("documents/Documents", document, {"Account": None})
+    row = inside.row("documents/Documents", document)
+    assert (row["Account"], row["AccountName"], row["AccountCode"]) == (None, None, None)
+
+
+def test_many_at_once_each_get_a_record_of_their_own() -> None:
+    with at_work("socket") as clerk:
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(lambda number: clerk.make("crm/Accounts", {"Name": f"Klant {number}"}), range(40)))
+        codes = {
+            row["Code"] for row in clerk.rows("crm/Accounts?$select=Code&$filter=startswith(Name,'Klant ') eq true")
+        }
+        assert (len(keys), len(codes)) == (40, 40)
 
 
 def test_an_invoice_that_is_deleted_takes_its_lines_along(inside: Clerk) -> None:

@@ -20,13 +20,13 @@ from exact_source.catalogue import endpoint, entities, entity, snake_case
 from exact_source.catalogue.entities import Share
 from exact_source.columns import DECIMAL, naive_of, ticks, utc_of
 from exact_source.errors import Unreadable
+from exact_source.pages import read_page
 from exact_source.rejections import rejected_of
 from exact_source.tables import (
     Converted,
     Layout,
     deletions_of,
     keys_of,
-    read_page,
     schema,
     share_of,
     to_table,
@@ -53,8 +53,8 @@ class Unfit(Exception):
 
 def converted(layout: Layout, page: bytes) -> Converted:
     """The table of a page, and whatever was rejected on the way to it."""
-    found = read_page(layout.endpoint, page)
-    made = to_table(layout, found.rows, 1)
+    found = read_page(layout.endpoint, page, layout.decimals)
+    made = to_table(layout, found.columns, 1)
     return Converted(made.table, [*found.rejected, *made.rejected])
 
 
@@ -99,8 +99,8 @@ def ms(naive: str) -> int:
 )
 def test_all_shapes_of_d_are_understood(text: str, count: int, link: str | None) -> None:
     page = read_page(ACCOUNTS, text.encode())
-    assert (len(page.rows), page.next_link) == (count, link)
-    assert [row.ID for row in page.rows] == ["a", "b"][:count]
+    assert page.next_link == link
+    assert page.columns.column("ID").to_pylist() == ["a", "b"][:count]
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_a_wrong_value_in_any_member_gives_a_table_or_rejects_the_row(row: dict[
 def test_whatever_the_mixture_tables_and_rejected_rows_together_are_the_page(rows: list[dict[str, Any]]) -> None:
     named = [{"Timestamp": at, "ID": f"row {at}", **row} for at, row in enumerate(rows)]
     page = read_page(LEDGER, json.dumps({"d": named}).encode())
-    made = to_table(Layout(LEDGER, ("ID",)), page.rows, 1)
+    made = to_table(Layout(LEDGER, ("ID",)), page.columns, 1)
     rejected = [*page.rejected, *made.rejected]
-    assert len(page.everything) == len(rows)
+    assert len(page.versions) == len(rows)
     assert made.table.num_rows + len(rejected) == len(rows)
     # Rows without an ID of ours are told apart by their text alone.
     names = {row["ID"] for row in named if str(row["ID"]).startswith("row ")}
@@ -181,13 +181,14 @@ def test_the_place_of_a_rejected_row_is_known_as_far_as_it_can_be_read() -> None
         '{"ID": "c", "Timestamp": "x"}',
     ]
     page = read_page(LEDGER, body(*texts))
-    assert [row.Timestamp for row in page.everything] == [5, 7, None]
+    assert page.versions.to_pylist() == [5, 7, None]
     assert [one.field for one in page.rejected] == ["Date", "Timestamp"]
 
 
 def test_a_row_of_a_sync_feed_without_its_row_version_is_rejected() -> None:
     page = read_page(LEDGER, body('{"ID": "a", "Timestamp": "5"}', '{"ID": "b"}', '{"ID": "c", "Timestamp": null}'))
-    assert ([row.ID for row in page.rows], [one.row.ID for one in page.rejected]) == (["a"], ["b", "c"])
+    assert page.columns.column("ID").to_pylist() == ["a"]
+    assert [one.row.ID for one in page.rejected] == ["b", "c"]
     assert {(one.field, one.reason) for one in page.rejected} == {("Timestamp", "missing")}
 
 
@@ -237,8 +238,8 @@ def test_every_member_of_every_feed_may_be_null_or_missing_but_the_key(spelt_out
             if feed.kind == "sync":
                 key["Timestamp"] = "1"
             nulls = {member.name: None for member in feed.endpoint.fields} if spelt_out else {}
-            rows = read_page(feed.endpoint, json.dumps({"d": [{**nulls, **key}]}).encode()).rows
-            table = to_table(layout, rows, 7).table
+            page = read_page(feed.endpoint, json.dumps({"d": [{**nulls, **key}]}).encode())
+            table = to_table(layout, page.columns, 7).table
             assert table.schema == schema(layout)
             filled = {name for name in table.column_names if table.column(name).null_count == 0}
             stamp = {"timestamp"} & {name.lower() for name in key}
@@ -250,7 +251,7 @@ def test_every_member_of_every_feed_takes_a_value() -> None:
         for feed in found.feeds:
             layout = Layout(feed.endpoint, found.key, found.is_per_division)
             row = {member.name: _example(member.edm) for member in feed.endpoint.fields}
-            table = to_table(layout, read_page(feed.endpoint, json.dumps({"d": [row]}).encode()).rows, 7).table
+            table = to_table(layout, read_page(feed.endpoint, json.dumps({"d": [row]}).encode()).columns, 7).table
             empty = [name for name in table.column_names if table.column(name).null_count]
             assert empty == table.column_names[-1:] == ["_deleted_at"], found.name
 
@@ -277,29 +278,31 @@ HEADERS = Layout(endpoint("bulk/SalesInvoice/SalesInvoices"), ("ID",))
 
 
 def test_a_feed_that_lacks_the_key_fills_it_from_its_own() -> None:
-    rows = read_page(HEADERS.endpoint, body('{"InvoiceID": "a", "Description": "x"}')).rows
+    rows = read_page(HEADERS.endpoint, body('{"InvoiceID": "a", "Description": "x"}')).columns
     table = to_table(HEADERS, rows, 7).table
     assert table.select(["division", "id", "invoice_id"]).to_pylist() == [{"division": 7, "id": "a", "invoice_id": "a"}]
     assert HEADERS.key_columns == ["division", "id"]
     assert keys_of(HEADERS, rows).to_pylist() == [{"id": "a"}]
-    keyless = read_page(HEADERS.endpoint, body('{"Description": "x"}')).rows
+    keyless = read_page(HEADERS.endpoint, body('{"Description": "x"}')).columns
     assert [one.field for one in to_table(HEADERS, keyless, 7).rejected] == ["InvoiceID"]
 
 
 def test_keys_are_what_tells_rows_of_a_division_apart() -> None:
-    rows = read_page(LINES, body('{"ID": "a", "Division": 5, "Description": "x"}', '{"ID": "b"}')).rows
+    rows = read_page(LINES, body('{"ID": "a", "Division": 5, "Description": "x"}', '{"ID": "b"}')).columns
     assert keys_of(PLAIN, rows).to_pylist() == [{"id": "a"}, {"id": "b"}]
     assert keys_of(Layout(LINES, ("Division", "ID")), rows).column_names == ["id"]
-    assert keys_of(PLAIN, []).num_rows == 0
+    assert keys_of(PLAIN, rows.slice(2)).num_rows == 0
 
 
 def test_a_deletion_is_the_key_the_row_version_and_the_moment() -> None:
     told = (
         '{"EntityKey": "a", "EntityType": 1, "Timestamp": "9007199254740993", "DeletedDate": "/Date(1782404052403)/"}'
     )
-    (found,) = deletions_of(read_page(endpoint("sync/Deleted"), body(told)).rows).to_pylist()
+    log = read_page(endpoint("sync/Deleted"), body(told)).columns
+    (found,) = deletions_of(log, 1, 0).to_pylist()
     assert (found["key"], found["timestamp"], list(found)) == ("a", 9007199254740993, ["key", "timestamp", "modified"])
     assert found["modified"] == instant_of(1782404052403)
+    assert [deletions_of(log, kind, after).num_rows for kind, after in [(2, 0), (1, 9007199254740993)]] == [0, 0]
 
 
 def test_some_columns_are_widened_to_whole_rows_of_a_division() -> None:
@@ -313,12 +316,12 @@ def test_some_columns_are_widened_to_whole_rows_of_a_division() -> None:
 
 
 def test_no_rows_make_an_empty_table_with_all_columns() -> None:
-    table = to_table(PLAIN, [], 1).table
+    table = to_table(PLAIN, read_page(LINES, body()).columns, 1).table
     assert (table.num_rows, table.schema) == (0, schema(PLAIN))
 
 
 def test_the_division_is_the_one_asked_whatever_the_row_says() -> None:
-    rows = read_page(LINES, body('{"ID": "a", "Division": 5}', '{"ID": "b", "Division": null}')).rows
+    rows = read_page(LINES, body('{"ID": "a", "Division": 5}', '{"ID": "b", "Division": null}')).columns
     assert to_table(PLAIN, rows, 124132).table.column("division").to_pylist() == [124132, 124132]
 
 
@@ -386,11 +389,11 @@ def test_a_number_that_fits_nowhere_is_rejected(written: str) -> None:
 
 def test_a_number_beyond_all_measure_does_not_end_the_process() -> None:
     program = (
-        "from exact_source.tables import *\n"
+        "from exact_source.pages import read_page\n"
         "from exact_source.catalogue import endpoint\n"
         "lines = endpoint('bulk/Financial/TransactionLines')\n"
-        'rows = read_page(lines, b\'{"d": [{"ID": "a", "AmountDC": 1E-999999999}]}\').rows\n'
-        "print(*(one.field for one in to_table(Layout(lines, ('ID',)), rows, 1).rejected))\n"
+        'page = read_page(lines, b\'{"d": [{"ID": "a", "AmountDC": 1E-999999999}]}\')\n'
+        "print(*(one.field for one in page.rejected))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "AmountDC\n")
@@ -543,9 +546,9 @@ def test_bytes_arrive_as_they_were_written(content: bytes) -> None:
 
 def test_a_mixed_stream_is_split_without_losing_a_row() -> None:
     numbers = (0, 1, 2, 9999, None)
-    rows = read_page(LINES, body(*(f'{{"ID": "a", "LineNumber": {json.dumps(number)}}}' for number in numbers))).rows
+    rows = read_page(LINES, body(*(f'{{"ID": "a", "LineNumber": {json.dumps(number)}}}' for number in numbers))).columns
     headers = share_of(rows, Share("LineNumber", 0))
     lines = share_of(rows, Share("LineNumber", 0, is_equal=False))
-    assert [row.LineNumber for row in headers] == [0]
-    assert [row.LineNumber for row in lines] == [1, 2, 9999, None]
+    assert headers.column("LineNumber").to_pylist() == [0]
+    assert lines.column("LineNumber").to_pylist() == [1, 2, 9999, None]
     assert share_of(rows, None) == rows

@@ -21,8 +21,8 @@ from exact_road import DIVISION, Road, Store, road
 from exact_source import Window
 from exact_source.client import Client
 from exact_source.clock import ManualClock
-from exact_source.columns import naive_of
 from exact_source.errors import Paused
+from exact_source.odata import wall_clock
 from mirror import ACCOUNTS, AMSTERDAM, SkewedClock, accounts, guid, mirroring, some_accounts
 
 NIGHTS = {"March": datetime(2026, 3, 28, 23, 0, tzinfo=UTC), "October": datetime(2026, 10, 24, 23, 0, tzinfo=UTC)}
@@ -71,7 +71,7 @@ class Books:
     def compare(self) -> None:
         """The warehouse holds every row of the server at its newest, and no other."""
         held = {row["ID"]: (row["Name"], row["Modified"]) for row in self.way.server.rows(self.path, DIVISION)}
-        found = {key: (row.Name, naive_of(row.Modified)) for (key,), row in self.store.rows.items()}
+        found = {key: (row.Name, wall_clock(row.Modified)) for (key,), row in self.store.rows.items()}
         assert found == held
         assert self.way.server.violations == []
 

@@ -18,14 +18,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import Field, ValidationError
 
-from exact_source import odata, rejections, responses, tables
+from exact_source import odata, rejections, responses
 from exact_source.actions import values
 from exact_source.actions.derivation import Listing, Model, Row
 from exact_source.actions.session import Scope, Session
-from exact_source.catalogue import Endpoint, snake_case
+from exact_source.catalogue import Endpoint
 from exact_source.errors import BadQuery, ConfigurationError, NotFound, UnknownName, Unreadable
+from exact_source.pages import page_of
 from exact_source.rejections import RejectedRow
-from exact_source.tables import Layout, Page
+from exact_source.rows import RowPage
 
 R = TypeVar("R", bound=Row)
 Ask: TypeAlias = Callable[[str | None], str]  # a filter that has to be added, to path and query
@@ -123,7 +124,7 @@ class Walk:
     def _begun(self) -> Place | None:
         return Place.from_text(self.asked.cursor) if self.asked.cursor is not None else None
 
-    def _start(self) -> tuple[str, Page, str | None]:
+    def _start(self) -> tuple[str, RowPage, str | None]:
         place = self._begun()
         session, division = self.scope.session, self.scope.division
         if place is None:
@@ -151,7 +152,7 @@ class Walk:
         lacking = {values.name_of(name) for name in dropped}
         return (names if names is not None else frozenset(self.row.exact_members)) - lacking
 
-    def _take(self, page: Page, after: str | None) -> str | None:
+    def _take(self, page: RowPage, after: str | None) -> str | None:
         """Rows behind ``after``; the key of the last one when not all of the page fitted in."""
         found = _ordered(page)
         keys = [_key(one, self.end) for one in found]
@@ -234,7 +235,7 @@ def everything(scope: Scope, row: type[R], where: str | None, *, select: Sequenc
         page = scope.read(link, end)
 
 
-def first_page(session: Session, end: Endpoint, ask: Ask, *, division: int | None) -> tuple[str, Page]:
+def first_page(session: Session, end: Endpoint, ask: Ask, *, division: int | None) -> tuple[str, RowPage]:
     """The first page and its link.
 
     Members that this service lacks are left out (§12.19); a filter that it demands of every question (§3.5) is added.
@@ -304,7 +305,7 @@ def wanted(asked: Listing, end: Endpoint) -> frozenset[str] | None:
     return frozenset([*asked.select, *map(values.name_of, end.key)])
 
 
-def _ordered(page: Page) -> list[Any]:
+def _ordered(page: RowPage) -> list[Any]:
     """Rows and rejected rows in the order in which they came."""
     if not page.rejected:
         return list(page.rows)
@@ -320,13 +321,13 @@ def _key(one: Any, end: Endpoint) -> str:
 def typed(row: type[R], found: list[Any], names: frozenset[str] | None) -> tuple[list[R], list[Misfit]]:
     """Rows by the rules of the tables: UTC, exact decimals, trimmed codes; and those with a value that does not fit."""
     end = row.exact_endpoint
-    layout = Layout(end, end.key, has_division=False)
-    rejected = [one for one in found if isinstance(one, RejectedRow)]
-    converted = tables.to_table(layout, [one for one in found if not isinstance(one, RejectedRow)], None)
-    rows, misfits = [], [_misfit(one) for one in (*rejected, *converted.rejected)]
-    for read in converted.table.to_pylist():
+    rejected = [one if isinstance(one, RejectedRow) else _keyless(one, end) for one in found]
+    left = [one for one, why in zip(found, rejected, strict=True) if why is None]
+    page = page_of(end, RowPage.of(left, None))
+    rows, misfits = [], [_misfit(one) for one in (*filter(None, rejected), *page.rejected)]
+    for read in page.columns.to_pylist():
         chosen = {
-            name: values.shortened(read[snake_case(member.name)])
+            name: values.shortened(read[member.name])
             for name, member in row.exact_members.items()
             if names is None or name in names
         }
@@ -337,6 +338,11 @@ def typed(row: type[R], found: list[Any], names: frozenset[str] | None) -> tuple
             told = json.dumps(chosen, default=str)
             misfits.append(Misfit(fields=[str(first["loc"][0])], reason=str(first["msg"]), row=told))
     return rows, misfits
+
+
+def _keyless(row: Any, end: Endpoint) -> RejectedRow | None:
+    lacking = next((name for name in end.key if getattr(row, name) is None), None)
+    return rejections.rejected(row, lacking, rejections.MISSING) if lacking else None
 
 
 def _misfit(one: RejectedRow) -> Misfit:

@@ -13,13 +13,13 @@ from uuid import UUID
 
 from pydantic import Field
 
-from exact_source import tables
 from exact_source.actions import company, derivation, pages, values
 from exact_source.actions.derivation import Change, Input, Model, Row
 from exact_source.actions.session import Scope, Session
 from exact_source.catalogue import Nested
 from exact_source.errors import BusinessRule, ExactError, Suspect, Unreadable
 from exact_source.outbox import Written
+from exact_source.rows import read_rows
 from exact_source.writes import Write
 
 R = TypeVar("R", bound=Row)
@@ -162,6 +162,6 @@ def answered(row: type[R], done: Written) -> R | None:
     """What Exact answered to a write, as a row."""
     if done.row is None:
         return None
-    page = tables.read_page(row.exact_endpoint, json.dumps({"d": dict(done.row)}, default=str).encode())
+    page = read_rows(row.exact_endpoint, json.dumps({"d": dict(done.row)}, default=str).encode())
     rows, _ = pages.typed(row, page.everything, None)
     return rows[0] if rows else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from exact_source import opening, responses, tables
+from exact_source import opening, responses
 from exact_source.catalogue import Endpoint
 from exact_source.client import Client
 from exact_source.connections import Connection
@@ -17,8 +17,8 @@ from exact_source.errors import BadQuery, ReconnectRequired, UnknownName
 from exact_source.exchange import Request
 from exact_source.opening import Desk, Surroundings
 from exact_source.outbox import Written
+from exact_source.rows import RowPage, read_rows
 from exact_source.settings import Settings, load_settings
-from exact_source.tables import Page
 from exact_source.tokens import TokenStore
 from exact_source.writes import Write
 
@@ -69,12 +69,12 @@ class Session:
         there = (*(self.settings.divisions or ()), *self.known)
         return self.division(given if given is not None or not there else there[0])
 
-    def read(self, link: str, end: Endpoint, division: int | None) -> Page:
+    def read(self, link: str, end: Endpoint, division: int | None) -> RowPage:
         """One page. In a dry run it is empty, and the request is noted."""
         if self.planned is not None:
             self._plan(Request("GET", link, division))
-            return Page([], None)
-        page, _ = self.client.get(link, lambda body: tables.read_page(end, body), division=division)
+            return RowPage([], None)
+        page, _ = self.client.get(link, lambda body: read_rows(end, body), division=division)
         return page
 
     def write(self, write: Write) -> Written:
@@ -113,7 +113,7 @@ class Scope:
     def is_dry(self) -> bool:
         return self.session.is_dry
 
-    def read(self, link: str, end: Endpoint) -> Page:
+    def read(self, link: str, end: Endpoint) -> RowPage:
         """One page of the division."""
         return self.session.read(link, end, self.division)
 

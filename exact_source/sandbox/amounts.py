@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from exact_source.sandbox.company.money import cents, euros, half_up, line_amount, vat_amount
-from exact_source.sandbox.desk import Desk, Row
+from exact_source.sandbox.desk import Desk, Row, Written
 from exact_source.sandbox.families import family
 from exact_source.sandbox.references import ACCOUNTS, ITEMS, VAT_CODES
 
@@ -46,55 +46,56 @@ def is_counted(path: str) -> bool:
     return path in _PARTIES or path in _ENTRY_LINES
 
 
-def fill_line(desk: Desk, path: str, row: Row, sent: Row, header: Row) -> None:
-    """Work out the amounts of a line in ``row``, which has every member as it will be; ``sent`` are those just sent."""
-    if row.get("AmountDC") is not None and not _COUNTING & sent.keys():
+def fill_line(desk: Desk, line: Written) -> None:
+    """Work out the amounts of a line from what was sent of it."""
+    if line.row.get("AmountDC") is not None and not _COUNTING & line.sent.keys():
         return
-    if path in _PARTIES:
-        _fill_goods(desk, path, row, sent, header)
-    elif path in _ENTRY_LINES:
-        _fill_entry(desk, path, row, sent)
+    if line.path in _PARTIES:
+        _fill_goods(desk, line)
+    elif line.path in _ENTRY_LINES:
+        given = line.sent.get("VATAmountFC", line.sent.get("AmountVATFC"))
+        _spread(desk, line, (cents(line.row.get("AmountFC") or 0.0), None if given is None else cents(given)))
 
 
-def _fill_goods(desk: Desk, path: str, row: Row, sent: Row, header: Row) -> None:
+def _fill_goods(desk: Desk, line: Written) -> None:
+    row, sent, party = line.row, line.sent, _PARTIES[line.path]
     item = desk.row(ITEMS, row.get("Item")) or {}
-    is_purchase = _PARTIES[path] == "Supplier"
-    if row.get("Quantity") is None or "QuantityInPurchaseUnits" in sent:
-        row["Quantity"] = row.get("QuantityInPurchaseUnits", 1.0) if is_purchase else 1.0
-        row["Quantity"] = 1.0 if row["Quantity"] is None else row["Quantity"]
-    quantity, discount = row["Quantity"], row.get("Discount") or 0.0
-    row["Discount"] = discount
+    _fill_quantity(line, is_purchase=party == "Supplier")
     if row.get("UnitPrice") is None:
-        price = item.get("CostPriceStandard" if is_purchase else "StandardSalesPrice") or 0.0
+        price = item.get("CostPriceStandard" if party == "Supplier" else "StandardSalesPrice") or 0.0
         row["UnitPrice"] = sent.get("NetPrice", price)
     if "NetPrice" not in sent and ({"UnitPrice", "Discount"} & sent.keys() or row.get("NetPrice") is None):
-        row["NetPrice"] = half_up(_fine(row["UnitPrice"]) * (10_000 - _fine(discount)), 10_000) / 10_000
-    amount = line_amount(round(quantity * 1_000), _fine(row["NetPrice"] or 0.0))
+        row["NetPrice"] = half_up(_fine(row["UnitPrice"]) * (10_000 - _fine(row["Discount"])), 10_000) / 10_000
+    amount = line_amount(round(row["Quantity"] * 1_000), _fine(row["NetPrice"] or 0.0))
     if "AmountFC" in sent and not {"NetPrice", "UnitPrice"} & sent.keys():
         amount = cents(sent["AmountFC"] or 0.0)
-        row["NetPrice"] = round(amount / 100 / quantity, 4) if quantity else 0.0
+        row["NetPrice"] = round(amount / 100 / row["Quantity"], 4) if row["Quantity"] else 0.0
     if not row.get("VATCode"):
-        _default_vat(desk, row, header.get(_PARTIES[path]), item)
-    _spread(desk, path, row, amount, None)
+        row["VATCode"] = _default_vat(desk, line.header.get(party), item)
+    _spread(desk, line, (amount, None))
 
 
-def _default_vat(desk: Desk, row: Row, party: str | None, item: Row) -> None:
+def _fill_quantity(line: Written, *, is_purchase: bool) -> None:
+    row = line.row
+    if is_purchase and "QuantityInPurchaseUnits" in line.sent:
+        row["Quantity"] = line.sent["QuantityInPurchaseUnits"]
+    if row.get("Quantity") is None:
+        row["Quantity"] = 1.0
+    row["Discount"] = row.get("Discount") or 0.0
+
+
+def _default_vat(desk: Desk, party: str | None, item: Row) -> str | None:
     """The relation's VAT code, else the item's."""
     account = desk.row(ACCOUNTS, party) or {}
     code = account.get("SalesVATCode") or item.get("SalesVatCode")
     found = desk.with_code(VAT_CODES, code) if code else None
-    if found:
-        row["VATCode"] = found["Code"]
+    return found["Code"] if found else None
 
 
-def _fill_entry(desk: Desk, path: str, row: Row, sent: Row) -> None:
-    given = sent.get("VATAmountFC", sent.get("AmountVATFC"))
-    _spread(desk, path, row, cents(row.get("AmountFC") or 0.0), None if given is None else cents(given))
-
-
-def _spread(desk: Desk, path: str, row: Row, amount: int, vat: int | None) -> None:
-    """Write an amount in cents and its VAT into every member of the line that shows them."""
-    code = desk.with_code(VAT_CODES, row["VATCode"]) if row.get("VATCode") else None
+def _spread(desk: Desk, line: Written, amounts: tuple[int, int | None]) -> None:
+    """Write an amount in cents and its VAT, worked out unless given, into every member of the line that shows them."""
+    amount, vat = amounts
+    code = desk.with_code(VAT_CODES, line.row["VATCode"]) if line.row.get("VATCode") else None
     rate = _fine(code["Percentage"] or 0.0) if code else 0
     if vat is None:
         vat = vat_amount(amount, rate)
@@ -106,8 +107,8 @@ def _spread(desk: Desk, path: str, row: Row, amount: int, vat: int | None) -> No
     }
     if code:
         values |= dict.fromkeys(("VATCodeDescription", "VATDescription"), code["Description"])
-    kind = family(path)
-    row.update({name: value for name, value in values.items() if kind.has(name)})
+    kind = family(line.path)
+    line.row.update({name: value for name, value in values.items() if kind.has(name)})
 
 
 def totals(desk: Desk, path: str, key: str) -> Row:

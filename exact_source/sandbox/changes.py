@@ -11,7 +11,7 @@ from exact_source.catalogue import Endpoint, Nested, demanded, nested
 from exact_source.sandbox import amounts, attachments, defaults, entries, locks
 from exact_source.sandbox.bodies import Key
 from exact_source.sandbox.deliveries import deliver
-from exact_source.sandbox.desk import Desk, Row
+from exact_source.sandbox.desk import Desk, Row, Written
 from exact_source.sandbox.families import Family, family, sources
 from exact_source.sandbox.payloads import Payload
 from exact_source.sandbox.postings import settle
@@ -50,31 +50,32 @@ class Draft:
 
 def create(desk: Desk, end: Endpoint, payload: Payload) -> tuple[str, Row]:
     """Write a new record with its lines; its family and the row as it was inserted."""
-    draft = _drafted(desk, end, payload, "")
+    draft = _drafted(desk, end, payload)
     header = _header_of(desk, draft)
     desk.complaints.tell()
     _complete(desk, draft, header)
     desk.complaints.tell()
     _insert(desk, draft)
-    follow(desk, draft.path, draft.row, header)
+    follow(desk, draft.path, draft.row, header=header)
     return draft.path, draft.row
 
 
-def _drafted(desk: Desk, end: Endpoint, payload: Payload, left_out: str) -> Draft:
+def _drafted(desk: Desk, end: Endpoint, payload: Payload, *, left_out: str = "") -> Draft:
     """Check what was sent against what has to be there and what it refers to."""
     path = sources(end.path)[0].family
     sent = {name: value for name, value in payload.values.items() if value is not None}
-    check_demanded(desk, end, payload, left_out)
+    check_demanded(desk, end, payload, left_out=left_out)
     defaults.pad(path, sent)
     draft = Draft(end, path, sent, {})
     draft.row |= sent | _copies(desk, draft, sent)
     for inner in nested(end):
         for line in payload.lines.get(inner.collection, []):
-            draft.lines.append((inner, _drafted(desk, inner.lines, line, inner.header or "")))
+            draft.lines.append((inner, _drafted(desk, inner.lines, line, left_out=inner.header or "")))
     return draft
 
 
-def check_demanded(desk: Desk, end: Endpoint, payload: Payload, left_out: str) -> None:
+def check_demanded(desk: Desk, end: Endpoint, payload: Payload, *, left_out: str = "") -> None:
+    """Complain of what a POST has to carry and does not; a line inside its header leaves that out."""
     for group in demanded(end):
         if left_out in group or _LENIENT.issuperset(group):
             continue
@@ -87,7 +88,10 @@ def _copies(desk: Desk, draft: Draft, changed: Row) -> Row:
     values: Row = {}
     for name, value in changed.items():
         known = reference(draft.path, name)
-        if known is None or value in (None, "") or name == draft.key:
+        if known is None or name == draft.key:
+            continue
+        if value in (None, ""):
+            values |= copied(draft.kind, name, {})
             continue
         target = desk.referred(known, str(value))
         if target is None:
@@ -117,11 +121,13 @@ def _complete(desk: Desk, draft: Draft, header: Row) -> None:
     """Defaults, keys, numbers and amounts, of the record and then of its lines."""
     book = entries.BOOKS.get(draft.path)
     if book:
-        entries.begin(desk, book, draft.row, [line.row for _, line in draft.lines])
+        entries.begin(desk, book, entries.NewEntry(draft.row, [line.row for _, line in draft.lines]))
     line_book = entries.BOOKS_BY_LINES.get(draft.path)
     if line_book and header:
-        entries.begin_line(desk, line_book, draft.row, header)
+        entries.begin_line(desk, line_book, draft.row, header=header)
     _complete_row(desk, draft, header)
+    if line_book and header:
+        entries.match(desk, line_book, draft.row)
     for number, (inner, line) in enumerate(draft.lines, 1):
         if inner.header:
             line.row[inner.header] = draft.row[draft.key]
@@ -133,29 +139,25 @@ def _complete(desk: Desk, draft: Draft, header: Row) -> None:
 
 def _complete_row(desk: Desk, draft: Draft, header: Row) -> None:
     row = draft.row
-    if draft.key not in entries_keys(draft.path) or draft.key not in row:
+    written = Written(draft.path, row, draft.sent, {}, header)
+    if draft.path not in entries.BOOKS:
         row[draft.key] = desk.new_key(draft.path)
     owner = draft.kind.owner
     if draft.kind.has("LineNumber") and owner and row.get("LineNumber") is None:
         numbers = [line["LineNumber"] or 0 for line in desk.lines(draft.path, row[owner.member])] if header else []
         row["LineNumber"] = max(numbers, default=0) + 1
     before = dict(row)
-    defaults.complete(desk, draft.path, row, header)
+    defaults.complete(desk, written)
     added = {name: value for name, value in row.items() if value != before.get(name) and value is not None}
     row |= _copies(desk, draft, added)
     defaults.pad(draft.path, row)
     if amounts.is_counted(draft.path):
-        amounts.fill_line(desk, draft.path, row, draft.sent, header)
+        amounts.fill_line(desk, written)
     if draft.kind.has("Description") and not row.get("Description") and row.get("ItemDescription"):
         row["Description"] = row["ItemDescription"]
     defaults.named(draft.path, row)
-    defaults.check(desk, draft.path, row, {})
+    defaults.check(desk, written)
     row |= desk.stamps(draft.end, is_new=True)
-
-
-def entries_keys(path: str) -> tuple[str, ...]:
-    """Members that the numbering of entries has set already."""
-    return ("EntryID",) if path in entries.BOOKS else ()
 
 
 def _insert(desk: Desk, draft: Draft) -> None:
@@ -172,11 +174,10 @@ def _insert(desk: Desk, draft: Draft) -> None:
 # changing and deleting
 
 
-def change(desk: Desk, end: Endpoint, old: Row, payload: Payload) -> None:
+def change(desk: Desk, end: Endpoint, old: Row, *, payload: Payload) -> None:
     """Write the members that were sent, and what follows from them."""
     path = sources(end.path)[0].family
-    sent = dict(payload.values)
-    sent.pop(family(path).key[0].name, None)
+    sent = {name: value for name, value in payload.values.items() if name not in _fixed(path)}
     header = locks.header_of(desk, path, old)
     locks.check_open(desk, path, old)
     draft = Draft(end, path, sent, {})
@@ -187,16 +188,23 @@ def change(desk: Desk, end: Endpoint, old: Row, payload: Payload) -> None:
     defaults.pad(path, sent)
     sent |= _copies(desk, draft, sent)
     row = {**old, **sent}
+    written = Written(path, row, sent, old, header)
     if amounts.is_counted(path):
-        amounts.fill_line(desk, path, row, sent, header)
+        amounts.fill_line(desk, written)
     defaults.named(path, row)
-    defaults.check(desk, path, row, old)
-    locks.check_amounts(desk, path, old, row)
+    defaults.check(desk, written)
+    locks.check_amounts(desk, written)
     desk.complaints.tell()
     row |= desk.stamps(end, is_new=False)
     changes = {name: value for name, value in row.items() if family(path).has(name) and value != old.get(name)}
     desk.update(path, _key_of(path, old), changes)
-    follow(desk, path, {**old, **changes}, header)
+    follow(desk, path, {**old, **changes}, header=header)
+
+
+def _fixed(path: str) -> set[str]:
+    """Members that never change: the key, and for a line its header."""
+    kind = family(path)
+    return {member.name for member in kind.key} | ({kind.owner.member} if kind.owner else set())
 
 
 def _is_number(end: Endpoint, group: tuple[str, ...]) -> bool:
@@ -222,10 +230,10 @@ def remove(desk: Desk, path: str, row: Row) -> None:
     attachments.forget(desk, path, row)
     locks.take_along(desk, path, row)
     desk.delete(path, _key_of(path, row))
-    follow(desk, path, row, header)
+    follow(desk, path, row, header=header)
 
 
-def follow(desk: Desk, path: str, row: Row, header: Row) -> None:
+def follow(desk: Desk, path: str, row: Row, *, header: Row) -> None:
     """Let header, ledger and terms agree with a record that was written, changed or deleted."""
     owner = family(path).owner
     place, key = (owner.header, str(row[owner.member])) if owner and header else (path, str(_key_of(path, row)))

@@ -30,8 +30,9 @@ def carry_out(desk: Desk, path: str, payload: Payload) -> Row:
     return deed(desk, payload) if deed else {}
 
 
-def _named(desk: Desk, path: str, payload: Payload, member: str) -> Row:
-    """The record that the deed is about."""
+def _named(desk: Desk, place: tuple[str, str], payload: Payload) -> Row:
+    """The record that the deed is about: its family and the member that names it."""
+    path, member = place
     row = desk.row(path, payload.values.get(member))
     if row is None:
         raise desk.complaints.refuse("reference", member)
@@ -42,7 +43,7 @@ def _named(desk: Desk, path: str, payload: Payload, member: str) -> Row:
 
 
 def _print_invoice(desk: Desk, payload: Payload) -> Row:
-    invoice = _named(desk, INVOICES, payload, "InvoiceID")
+    invoice = _named(desk, (INVOICES, "InvoiceID"), payload)
     locks.check_open(desk, INVOICES, invoice)
     if payload.values.get("InvoiceDate"):
         invoice["InvoiceDate"] = payload.values["InvoiceDate"]
@@ -74,7 +75,7 @@ def process_invoice(desk: Desk, invoice: Row) -> str:
     lines = desk.lines(INVOICE_LINES, invoice["InvoiceID"])
     entry = _sales_entry(invoice)
     rows = [_sales_entry_line(line) for line in lines]
-    entries.begin(desk, entries.SALES, entry, rows)
+    entries.begin(desk, entries.SALES, entries.NewEntry(entry, rows))
     desk.complaints.tell()
     number = entry["EntryNumber"]
     kind = entries.SALES.kinds[1 if invoice["Type"] in _CREDITS else 0]
@@ -91,7 +92,7 @@ def process_invoice(desk: Desk, invoice: Row) -> str:
         INVOICES, invoice["InvoiceID"], {**done, **paper, "InvoiceNumber": number, "InvoiceDate": entry["EntryDate"]}
     )
     items = {line["LineNumber"]: line["Item"] for line in lines if line["Item"]}
-    settle(desk, entries.SALES, entry["EntryID"], items)
+    settle(desk, entries.SALES, entry["EntryID"], items=items)
     return str(document["ID"])
 
 
@@ -160,7 +161,7 @@ def _invoice_orders(desk: Desk, payload: Payload) -> Row:
         (row["Code"] for row in desk.rows(JOURNALS) if row["Type"] == _SALES_JOURNAL), None
     )
     for line in payload.lines.get("SalesOrderIDs", []):
-        order = _named(desk, ORDERS, line, "ID")
+        order = _named(desk, (ORDERS, "ID"), line)
         locks.check_open(desk, ORDERS, {**order, "Status": order["InvoiceStatus"]})
         _invoice_order(desk, order, journal)
     return {}
@@ -185,7 +186,7 @@ def _invoice_order(desk: Desk, order: Row, journal: str | None) -> None:
 
 
 def _complete_order(desk: Desk, payload: Payload) -> Row:
-    order = _named(desk, ORDERS, payload, "OrderID")
+    order = _named(desk, (ORDERS, "OrderID"), payload)
     locks.check_open(desk, ORDERS, order)
     changes: Row = {"Status": _COMPLETE, "StatusDescription": "Complete"}
     for name in ("DeliveryStatus", "InvoiceStatus"):
@@ -198,13 +199,13 @@ def _complete_order(desk: Desk, payload: Payload) -> Row:
 
 
 def _print_order(desk: Desk, payload: Payload) -> Row:
-    _named(desk, ORDERS, payload, "OrderId")
+    _named(desk, (ORDERS, "OrderId"), payload)
     return {"Division": desk.division, "DocumentCreationSuccess": "Document created"}
 
 
 def _quotation(status: int, name: str) -> Callable[[Desk, Payload], Row]:
     def carried(desk: Desk, payload: Payload) -> Row:
-        quotation = _named(desk, QUOTATIONS, payload, "QuotationID")
+        quotation = _named(desk, (QUOTATIONS, "QuotationID"), payload)
         closed = desk.today() if status in (5, 50) else None
         changes = {"Status": status, "StatusDescription": name, "CloseDate": closed}
         desk.update(QUOTATIONS, quotation["QuotationID"], changes)
@@ -214,7 +215,7 @@ def _quotation(status: int, name: str) -> Callable[[Desk, Payload], Row]:
 
 
 def _print_quotation(desk: Desk, payload: Payload) -> Row:
-    _named(desk, QUOTATIONS, payload, "QuotationID")
+    _named(desk, (QUOTATIONS, "QuotationID"), payload)
     return {"Division": desk.division, "DocumentCreationSuccess": "Document created"}
 
 

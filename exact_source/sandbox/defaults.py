@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from exact_source.sandbox.company.countries import COUNTRY_NAMES
 from exact_source.sandbox.company.identifiers import account_code
-from exact_source.sandbox.desk import Desk, Row
+from exact_source.sandbox.desk import Desk, Row, Written
 from exact_source.sandbox.families import family
 from exact_source.sandbox.references import ACCOUNTS, CONDITIONS, CONTACTS, ITEMS
 
@@ -69,8 +69,9 @@ def pad(path: str, row: Row) -> None:
         row["Code"] = str(row["Code"]).ljust(3)
 
 
-def complete(desk: Desk, path: str, row: Row, header: Row) -> None:
+def complete(desk: Desk, new: Written) -> None:
     """Fill in what a new record was sent without."""
+    path, row = new.path, new.row
     kind = family(path)
     for name, member in kind.fields.items():
         if member.edm in {"Edm.Boolean", "Edm.Byte"} and row.get(name) is None:
@@ -80,17 +81,18 @@ def complete(desk: Desk, path: str, row: Row, header: Row) -> None:
     if kind.has("Currency") and not row.get("Currency"):
         row["Currency"] = "EUR"
     if path in _DEFAULTS:
-        _DEFAULTS[path](desk, row, header)
+        _DEFAULTS[path](desk, row, new.header)
 
 
-def check(desk: Desk, path: str, row: Row, old: Row) -> None:
+def check(desk: Desk, written: Written) -> None:
     """Complain of values that are not allowed, or that another record has already."""
+    path, row, old = written.path, written.row, written.old
     for (family_path, name), allowed in _ALLOWED.items():
         is_changed = row.get(name) != old.get(name)
         if family_path == path and is_changed and row.get(name) is not None and row[name] not in allowed:
             desk.complaints.add("invalid", name)
     mark = _UNIQUE.get(path)
-    if mark and row.get(mark) != old.get(mark) and _is_taken(desk, path, mark, str(row.get(mark) or "")):
+    if mark and row.get(mark) != old.get(mark) and _is_taken(desk, path, (mark, str(row.get(mark) or ""))):
         desk.complaints.add("exists")
     if path == "salesinvoice/SalesInvoices" and row.get("Type") in _DIRECT and not row.get("Warehouse"):
         desk.complaints.add("mandatory", "Warehouse")
@@ -100,7 +102,8 @@ def check(desk: Desk, path: str, row: Row, old: Row) -> None:
         desk.complaints.add("invalid", "CallbackURL")
 
 
-def _is_taken(desk: Desk, path: str, mark: str, value: str) -> bool:
+def _is_taken(desk: Desk, path: str, marked: tuple[str, str]) -> bool:
+    mark, value = marked
     if mark == "Code":
         return desk.with_code(path, value) is not None
     return any(row[mark] == value for row in desk.rows(path))
@@ -158,8 +161,9 @@ def _item(desk: Desk, row: Row, _header: Row) -> None:
     row["StandardSalesPrice"] = row.get("StandardSalesPrice") or 0.0
 
 
-def _party(desk: Desk, row: Row, name: str, others: tuple[str, ...]) -> None:
-    """Other roles of the party are its own, and so are its payment condition and main contact."""
+def _party(desk: Desk, row: Row, roles: str) -> None:
+    """The first role's party has the other ones too, and its payment condition is taken."""
+    name, *others = roles.split()
     account = desk.row(ACCOUNTS, row.get(name)) or {}
     for other in others:
         row[other] = row.get(other) or row.get(name)
@@ -176,7 +180,7 @@ def due_date(desk: Desk, row: Row, day_name: str) -> None:
 
 
 def _sales_invoice(desk: Desk, row: Row, _header: Row) -> None:
-    _party(desk, row, "OrderedBy", ("InvoiceTo", "DeliverTo"))
+    _party(desk, row, "OrderedBy InvoiceTo DeliverTo")
     row["Type"] = row.get("Type") or 8020
     row |= {"Status": 20, "StatusDescription": "Open", "DiscountType": 1, "InvoiceDate": desk.today()}
     row.setdefault("OrderDate", desk.today())
@@ -192,7 +196,7 @@ def _sales_invoice_line(desk: Desk, row: Row, _header: Row) -> None:
 
 
 def _sales_order(desk: Desk, row: Row, _header: Row) -> None:
-    _party(desk, row, "OrderedBy", ("InvoiceTo", "DeliverTo"))
+    _party(desk, row, "OrderedBy InvoiceTo DeliverTo")
     row.setdefault("OrderDate", desk.today())
     row.setdefault("DeliveryDate", row["OrderDate"])
     for name in ("Status", "DeliveryStatus", "InvoiceStatus"):
@@ -207,7 +211,7 @@ def _sales_order_line(_desk: Desk, row: Row, header: Row) -> None:
 
 
 def _quotation(desk: Desk, row: Row, _header: Row) -> None:
-    _party(desk, row, "OrderAccount", ("InvoiceAccount", "DeliveryAccount"))
+    _party(desk, row, "OrderAccount InvoiceAccount DeliveryAccount")
     row.setdefault("QuotationDate", desk.today())
     row.setdefault("ClosingDate", row["QuotationDate"] + timedelta(days=30))
     row |= {"Status": 25, "StatusDescription": "Open", "VersionNumber": 1}
@@ -218,7 +222,7 @@ def _quotation_line(_desk: Desk, row: Row, header: Row) -> None:
 
 
 def _purchase_order(desk: Desk, row: Row, _header: Row) -> None:
-    _party(desk, row, "Supplier", ())
+    _party(desk, row, "Supplier")
     row.setdefault("OrderDate", desk.today())
     row.setdefault("ReceiptDate", row["OrderDate"])
     row |= {"ReceiptStatus": 10, "InvoiceStatus": 10, "OrderStatus": 10, "Source": 11, "ExchangeRate": 1.0}
@@ -230,7 +234,7 @@ def _purchase_order_line(_desk: Desk, row: Row, header: Row) -> None:
 
 
 def _purchase_invoice(desk: Desk, row: Row, _header: Row) -> None:
-    _party(desk, row, "Supplier", ())
+    _party(desk, row, "Supplier")
     row.setdefault("InvoiceDate", desk.today())
     row |= {"Status": 20, "Source": 5}
     row["FinancialYear"] = row.get("FinancialYear") or row["InvoiceDate"].year
@@ -261,7 +265,7 @@ def _delivery_line(desk: Desk, row: Row, header: Row) -> None:
 
 
 def _subscription(desk: Desk, row: Row, _header: Row) -> None:
-    _party(desk, row, "OrderedBy", ("InvoiceTo",))
+    _party(desk, row, "OrderedBy InvoiceTo")
     row.setdefault("StartDate", desk.today())
     row.setdefault("InvoicingStartDate", row["StartDate"])
 

@@ -28,6 +28,20 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A record in the making: what it will be, what was sent of it, what it was before, and its header if it is a line.
+
+    ``row`` is filled in on the way.
+    """
+
+    path: str
+    row: Row
+    sent: Row
+    old: Row
+    header: Row
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """Everything that is written to, and who writes."""
 

@@ -75,13 +75,22 @@ BOOKS = {book.path: book for book in (PURCHASE, SALES, GENERAL, BANK, CASH)}
 BOOKS_BY_LINES = {book.lines: book for book in BOOKS.values()}
 
 
-def begin(desk: Desk, book: Book, row: Row, lines: list[Row]) -> None:
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """The rows of an entry in the making."""
+
+    row: Row
+    lines: list[Row]
+
+
+def begin(desk: Desk, book: Book, new: NewEntry) -> None:
     """Number a new entry and fill in what it was sent without; complains of journals and periods that do not fit."""
+    row, lines = new.row, new.lines
     journal = desk.with_code(JOURNALS, row[book.journal]) or {}
     _check_journal(desk, book, journal)
-    day = _day(desk, book, row, lines)
+    day = _sent_day(book, new) or desk.today()
     check_period(desk, day)
-    sequence = _number(desk, book, row, day)
+    _number(desk, book, row, day=day)
     year, month = period(day)
     row |= {"Status": OPEN, "StatusDescription": _STATUS_NAMES[OPEN]}
     if book.party:
@@ -95,12 +104,12 @@ def begin(desk: Desk, book: Book, row: Row, lines: list[Row]) -> None:
         row |= {"FinancialYear": year, "FinancialPeriod": month}
         row |= {"Type": book.kinds[0], "TypeDescription": TYPE_NAMES[book.kinds[0]], "ExchangeRate": 1.0}
     if book in (BANK, CASH):
-        _open_statement(desk, book, row, (lines, sequence))
+        _open_statement(desk, book, new)
     for line in lines:
         _begin_line(desk, line, day)
 
 
-def begin_line(desk: Desk, book: Book, line: Row, header: Row) -> None:
+def begin_line(desk: Desk, book: Book, line: Row, *, header: Row) -> None:
     """Fill in a line that is added to an entry."""
     day = header.get("EntryDate") or next((row["Date"] for row in desk.lines(book.lines, header["EntryID"])), None)
     _begin_line(desk, line, day or desk.today())
@@ -130,16 +139,17 @@ def check_period(desk: Desk, day: date) -> None:
         desk.complaints.add("period", f"{day.month}/{day.year}")
 
 
-def _day(desk: Desk, book: Book, row: Row, lines: list[Row]) -> date:
-    """The date that was sent, else the first day of the period that was sent, else today."""
-    sent = row.get("EntryDate") if book.party else next((line["Date"] for line in lines if line.get("Date")), None)
-    year, month = (row.get(name) for name in ("FinancialYear", "FinancialPeriod"))
+def _sent_day(book: Book, new: NewEntry) -> date | None:
+    """The date that was sent, else the first day of the period that was sent."""
+    dates = [new.row.get("EntryDate")] if book.party else [line.get("Date") for line in new.lines]
+    sent = next((day for day in dates if day), None)
+    year, month = (new.row.get(name) for name in ("FinancialYear", "FinancialPeriod"))
     if sent is None and year and month and 1 <= month <= 12:
-        sent = date(year, month, 1)
-    return sent or desk.today()
+        return date(year, month, 1)
+    return sent
 
 
-def _number(desk: Desk, book: Book, row: Row, day: date) -> int:
+def _number(desk: Desk, book: Book, row: Row, *, day: date) -> None:
     """Set EntryID and EntryNumber; a number that was sent has to be free."""
     office, code = desk.office, str(row[book.journal])
     series = series_of(desk, book, code)
@@ -155,7 +165,6 @@ def _number(desk: Desk, book: Book, row: Row, day: date) -> int:
         if any(other["EntryNumber"] == given for other in desk.rows(book.path)):
             desk.complaints.add("exists")
         row["EntryNumber"] = given
-    return sequence
 
 
 def _last_statement(desk: Desk, year: int) -> int:
@@ -177,9 +186,9 @@ def series_of(desk: Desk, book: Book, code: str) -> str:
     return series
 
 
-def _open_statement(desk: Desk, book: Book, row: Row, statement: tuple[list[Row], int]) -> None:
+def _open_statement(desk: Desk, book: Book, new: NewEntry) -> None:
     """Opening plus lines makes closing (§9.2); a statement goes on where the last one of its journal ended."""
-    lines, _ = statement
+    row, lines = new.row, new.lines
     others = [other for other in desk.rows(book.path) if other[book.journal] == row[book.journal]]
     last = max(others, key=lambda other: other["EntryNumber"] or 0, default=None)
     opening = row.get("OpeningBalanceFC")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from exact_source.sandbox import entries
 from exact_source.sandbox.attachments import ATTACHMENTS, DOCUMENTS, forget
 from exact_source.sandbox.business_errors import thing
-from exact_source.sandbox.desk import Desk, Row
+from exact_source.sandbox.desk import Desk, Row, Written
 from exact_source.sandbox.families import LEDGER, Family, family, owned_lines
 from exact_source.sandbox.references import ACCOUNTS, reference, users_of
 
@@ -47,8 +47,9 @@ def check_open(desk: Desk, path: str, row: Row) -> None:
         raise desk.complaints.refuse("locked", _one(desk, path), status)
 
 
-def check_amounts(desk: Desk, path: str, old: Row, new: Row) -> None:
+def check_amounts(desk: Desk, written: Written) -> None:
     """Refuse another amount, account or party for an entry that was paid; and another year for any."""
+    path, old, new = written.path, written.old, written.row
     book = entries.BOOKS.get(path) or entries.BOOKS_BY_LINES.get(path)
     if book is None:
         return
@@ -82,7 +83,7 @@ def check_unused(desk: Desk, path: str, row: Row) -> None:
     for user, members in sorted(users_of(path), key=lambda found: found[0] in _DERIVED):
         if user in own:
             continue
-        if any(_names(desk, user, row[_mark(user, name, kind)], name) for name in members):
+        if any(_names(desk, (user, name), row[_mark(user, name, kind)]) for name in members):
             raise desk.complaints.refuse("in_use", _one(desk, path), user.rpartition("/")[2])
 
 
@@ -92,7 +93,9 @@ def _mark(user: str, member: str, kind: Family) -> str:
     return "Code" if known and known.by == "Code" else kind.key[0].name
 
 
-def _names(desk: Desk, user: str, value: object, member: str) -> bool:
+def _names(desk: Desk, place: tuple[str, str], value: object) -> bool:
+    """Whether some record of a family names this value in a member."""
+    user, member = place
     return value is not None and any(found[member] == value for found in desk.mentioning(user, str(value)))
 
 

@@ -19,7 +19,7 @@ from exact_source.sandbox.entries import PAYABLE, RECEIVABLE, SALES, Book, serie
 from exact_source.sandbox.references import ACCOUNTS, ITEMS, JOURNALS, LEDGER_ACCOUNTS, VAT_CODES
 
 
-def settle(desk: Desk, book: Book, key: str, items: dict[int, str] | None = None) -> None:
+def settle(desk: Desk, book: Book, key: str, *, items: dict[int, str] | None = None) -> None:
     """Let the ledger, the terms and the balances follow an entry. ``items`` are those sold, by line number."""
     header = desk.row(book.path, key)
     if header is None:

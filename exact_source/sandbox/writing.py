@@ -72,7 +72,7 @@ class Writing:
         if old is None:
             raise Refusal(404, NOT_FOUND.format(name=end.resource))
         if visit.request.method == "PUT":
-            change(desk, end, old, read_payload(visit.request, end))
+            change(desk, end, old, payload=read_payload(visit.request, end))
         else:
             remove(desk, path, old)
         return Reply(204)
@@ -92,7 +92,7 @@ class Writing:
     def _done(self, visit: Visit, desk: Desk, payload: Payload) -> Reply:
         """An endpoint that only takes POST does something with a record that is there."""
         end = self._endpoint(visit)
-        check_demanded(desk, end, payload, "")
+        check_demanded(desk, end, payload)
         desk.complaints.tell()
         row = {end.key[0]: None, **payload.values, **deeds.carry_out(desk, short(end.path), payload)}
         if row[end.key[0]] is None:
