@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from company_books import assert_the_books_are_right
 from exact_source.catalogue import Endpoint, Field, demanded, endpoint, nested, writable_paths
 from exact_source.sandbox.references import reference
 from sandbox_clerk import Clerk, at_work
@@ -28,6 +30,15 @@ GIVEN: dict[tuple[str, str], object] = {
     ("webhooks/WebhookSubscriptions", "CallbackURL"): "https://app.example.nl/hook",
     ("documents/DocumentAttachments", "Attachment"): "aGFsbG8=",
 }
+MAIN = [
+    f"{{division}}/{path}"
+    for path in (
+        "crm/Accounts crm/Contacts crm/Quotations logistics/Items documents/Documents project/Projects "
+        "project/TimeTransactions salesinvoice/SalesInvoices salesorder/SalesOrders purchaseorder/PurchaseOrders "
+        "purchaseentry/PurchaseEntries salesentry/SalesEntries generaljournalentry/GeneralJournalEntries "
+        "financialtransaction/BankEntries purchase/PurchaseInvoices"
+    ).split()
+]
 PLAIN = {
     "Edm.String": "X 1", "Edm.Double": 2.5, "Edm.Boolean": True, "Edm.DateTime": "2026-02-27", "Edm.Int32": 3,
     "Edm.Int16": 3, "Edm.Byte": 1, "Edm.Int64": 3, "Edm.Guid": "5b0f5f6e-6f0b-4c0e-9a53-2d1e7c9b8a40",
@@ -119,3 +130,40 @@ def test_an_endpoint_that_only_takes_a_post_answers_201(clerk: Clerk, path: str)
 
 def test_no_endpoint_that_takes_a_post_is_left_out() -> None:
     assert (len(KEPT), len(DONE)) == (130, 18)
+
+
+JUNK: list[object] = [
+    None, "", "x", "é☕", "'", '"', " 1 ", 0, -1, 2, 99, 2**31, 1.5, -0.01, 1e11, 1e300, "NaN", "1e400", True, False, [], {}, [{}],
+    "2026-03-01", "0001-01-01", "9999-12-31", "2026-02-30", "/Date(0)/", "/Date(99999999999999999)/", "2", "42", "EUR",
+    "00000000-0000-0000-0000-000000000000", "aGFsbG8=",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_body_whatever_breaks_the_sandbox_or_its_books(seed: int) -> None:
+    with at_work() as clerk:
+        send_anything(clerk, seed)
+        assert_the_books_are_right(clerk.sandbox.records, [clerk.division])
+
+
+def send_anything(clerk: Clerk, seed: int) -> None:
+    dice, written = random.Random(seed), 0
+    for _ in range(150):
+        end = endpoint(dice.choice(MAIN))
+        body = spoiled(dice, end, body_for(clerk, end))
+        for inner in nested(end):
+            if inner.collection in body:
+                body[inner.collection] = [spoiled(dice, inner.lines, line) for line in body[inner.collection]]
+        answer = clerk.send("POST", end.path.removeprefix("{division}/"), body)
+        assert answer.status_code in (201, 400, 500), answer.text
+        written += answer.status_code == 201
+        if answer.status_code == 201 and "PUT" in end.verbs:
+            answer = clerk.visitor.http.put(answer.headers["Location"], json=spoiled(dice, end, {}))
+            assert answer.status_code in (204, 400, 500), answer.text
+    assert 20 < written < 150
+
+
+def spoiled(dice: random.Random, end: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with up to two members that hold anything."""
+    fields = [field.name for field in end.fields if field.creatable or field.updatable]
+    return body | {name: dice.choice(JUNK) for name in dice.sample(fields, dice.randrange(3))}

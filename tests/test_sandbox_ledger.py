@@ -64,6 +64,13 @@ def test_a_purchase_entry_is_in_the_ledger_with_its_vat_and_owes_the_supplier(cl
     assert_right(clerk)
 
 
+def test_a_vat_amount_that_was_sent_counts_only_with_its_code(clerk: Clerk) -> None:
+    line = {"GLAccount": clerk.ledger_account("costs"), "AmountFC": 100, "VATAmountFC": 20.99}
+    body = {"Journal": "60", "Supplier": clerk.supplier(), "PurchaseEntryLines": [{**line, "VATCode": "42"}]}
+    assert amounts(clerk, clerk.make(ENTRIES, body)) == [-120.99, 100, 20.99]
+    assert amounts(clerk, clerk.make(ENTRIES, {**body, "PurchaseEntryLines": [line]})) == [-100, 100]
+
+
 def test_the_ledger_follows_an_open_entry_that_changes(clerk: Clerk) -> None:
     supplier = clerk.supplier()
     key = clerk.purchase(supplier, 100)
@@ -126,7 +133,8 @@ def test_the_control_door_processes_an_entry() -> None:
 def test_a_sales_entry_claims_from_the_customer(clerk: Clerk) -> None:
     customer = clerk.customer()
     line = {"GLAccount": clerk.ledger_account("revenue"), "AmountFC": 200, "VATCode": "2"}
-    body = {"Journal": "70", "Customer": customer, "SalesEntryLines": [line], "PaymentCondition": "14"}
+    clerk.put("crm/Accounts", customer, {"PaymentConditionSales": "14"})
+    body = {"Journal": "70", "Customer": customer, "SalesEntryLines": [line]}
     key = clerk.make("salesentry/SalesEntries", body)
     assert amounts(clerk, key) == [242, -200, -42]
     assert terms(clerk, "cashflow/Receivables", customer) == [(242, 20)]
@@ -221,7 +229,11 @@ def test_a_bank_statement_goes_on_where_the_last_one_ended(clerk: Clerk) -> None
     assert amounts(clerk, key) == [-25, 12.5, 12.5]
     assert_right(clerk)
     wrong = {"JournalCode": "20", "BankEntryLines": [line], "OpeningBalanceFC": 10, "ClosingBalanceFC": 10}
-    assert clerk.refused("POST", BANK, wrong) == (500, "Invalid: Closing balance FC")
+    text = "Invalid: Opening balance FC\r\nInvalid: Closing balance FC"
+    assert clerk.refused("POST", BANK, wrong) == (500, text)
+    assert clerk.refused("POST", BANK, {**wrong, "EntryNumber": row["EntryNumber"]})[1].startswith(
+        "Data already exists"
+    )
 
 
 def test_a_statement_with_a_later_one_is_not_deleted(clerk: Clerk) -> None:

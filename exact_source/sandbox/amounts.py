@@ -97,7 +97,7 @@ def _spread(desk: Desk, line: Written, amounts: tuple[int, int | None]) -> None:
     amount, vat = amounts
     code = desk.with_code(VAT_CODES, line.row["VATCode"]) if line.row.get("VATCode") else None
     rate = _fine(code["Percentage"] or 0.0) if code else 0
-    if vat is None:
+    if vat is None or code is None:
         vat = vat_amount(amount, rate)
     values: Row = {
         **dict.fromkeys(("AmountDC", "AmountFC", "Amount"), euros(amount)),

@@ -5,11 +5,12 @@ What follows from it, in its header, the ledger and the terms, is done as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exact_source.catalogue import Endpoint, Nested, demanded, nested
 from exact_source.sandbox import amounts, attachments, defaults, entries, locks
 from exact_source.sandbox.bodies import Key
+from exact_source.sandbox.business_errors import Complaints
 from exact_source.sandbox.deliveries import deliver
 from exact_source.sandbox.desk import Desk, Row, Written
 from exact_source.sandbox.families import Family, family, sources
@@ -148,8 +149,9 @@ def _complete_row(desk: Desk, draft: Draft, header: Row) -> None:
         row["LineNumber"] = max(numbers, default=0) + 1
     before = dict(row)
     defaults.complete(desk, written)
+    # What a default refers to is not for the caller to put right.
     added = {name: value for name, value in row.items() if value != before.get(name) and value is not None}
-    row |= _copies(desk, draft, added)
+    row |= _copies(replace(desk, complaints=Complaints()), draft, added)
     defaults.pad(draft.path, row)
     if amounts.is_counted(draft.path):
         amounts.fill_line(desk, written)

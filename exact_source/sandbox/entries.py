@@ -19,7 +19,7 @@ from exact_source.sandbox.company.terms import PAYMENTS, RECEIVABLES, UNPAID, op
 from exact_source.sandbox.company.vouchers import is_paid, withdraw
 from exact_source.sandbox.defaults import due_date
 from exact_source.sandbox.desk import Desk, Row
-from exact_source.sandbox.references import ACCOUNTS, JOURNALS, LEDGER_ACCOUNTS
+from exact_source.sandbox.references import ACCOUNTS, CONDITIONS, JOURNALS, LEDGER_ACCOUNTS
 
 OPEN, PROCESSED = 20, 50
 _STATUS_NAMES = {OPEN: "Open", PROCESSED: "Processed"}
@@ -99,6 +99,7 @@ def begin(desk: Desk, book: Book, new: NewEntry) -> None:
         row |= {"EntryDate": day, "ReportingYear": year, "ReportingPeriod": month, "Rate": row.get("Rate") or 1.0}
         row |= {"Type": kind, "TypeDescription": TYPE_NAMES[kind]}
         row["InvoiceNumber"] = row.get("InvoiceNumber") or row["EntryNumber"]
+        _take_condition(desk, book, row)
         due_date(desk, row, "EntryDate")
     else:
         row |= {"FinancialYear": year, "FinancialPeriod": month}
@@ -107,6 +108,15 @@ def begin(desk: Desk, book: Book, new: NewEntry) -> None:
         _open_statement(desk, book, new)
     for line in lines:
         _begin_line(desk, line, day)
+
+
+def _take_condition(desk: Desk, book: Book, row: Row) -> None:
+    """The party's payment condition, unless one was sent."""
+    party = desk.row(ACCOUNTS, row[book.party or ""]) or {}
+    code = party.get("PaymentConditionPurchase" if book is PURCHASE else "PaymentConditionSales")
+    found = desk.with_code(CONDITIONS, code) if code and not row.get("PaymentCondition") else None
+    if found:
+        row |= {"PaymentCondition": found["Code"], "PaymentConditionDescription": found["Description"]}
 
 
 def begin_line(desk: Desk, book: Book, line: Row, *, header: Row) -> None:
@@ -133,8 +143,8 @@ def _check_journal(desk: Desk, book: Book, journal: Row) -> None:
 
 def check_period(desk: Desk, day: date) -> None:
     """A day outside the years that are open is refused; without periods every day will do."""
-    rows = desk.rows("financial/FinancialPeriods")
-    is_known = any(row["StartDate"].day == 1 for row in rows)
+    rows = [row for row in desk.rows("financial/FinancialPeriods") if row["StartDate"] and row["EndDate"]]
+    is_known = any(row["StartDate"].day == 1 and row["StartDate"].year == row["FinYear"] for row in rows)
     if is_known and not any(row["StartDate"] <= day <= row["EndDate"] for row in rows):
         desk.complaints.add("period", f"{day.month}/{day.year}")
 
@@ -164,6 +174,8 @@ def _number(desk: Desk, book: Book, row: Row, *, day: date) -> None:
     if given and given != row["EntryNumber"]:
         if any(other["EntryNumber"] == given for other in desk.rows(book.path)):
             desk.complaints.add("exists")
+        elif book in (BANK, CASH):
+            desk.complaints.add("invalid", "EntryNumber")
         row["EntryNumber"] = given
 
 
@@ -194,6 +206,8 @@ def _open_statement(desk: Desk, book: Book, new: NewEntry) -> None:
     opening = row.get("OpeningBalanceFC")
     if opening is None:
         opening = (last or {}).get("ClosingBalanceFC") or 0.0
+    if last is not None and cents(opening) != cents(last["ClosingBalanceFC"] or 0.0):
+        desk.complaints.add("invalid", "OpeningBalanceFC")
     total = sum(cents(line.get("AmountFC") or 0.0) + cents(line.get("AmountVATFC") or 0.0) for line in lines)
     closing = cents(opening) + total
     if row.get("ClosingBalanceFC") is not None and cents(row["ClosingBalanceFC"]) != closing:

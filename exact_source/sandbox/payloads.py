@@ -32,6 +32,8 @@ _WCF = re.compile(r"/Date\((-?\d+)(?:[+-]\d+)?\)/")
 _US = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: (\d\d:\d\d:\d\d))?")
 _BITS = {"Edm.Byte": (0, 255), "Edm.Int16": (-(2**15), 2**15 - 1), "Edm.Int32": (-(2**31), 2**31 - 1)}
 _LONG = (-(2**63), 2**63 - 1)
+_LARGEST = 1e12
+_YEARS = range(1753, 9990)  # what SQL Server's datetime holds, with room for a payment term
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def _whole(member: Field, value: Any) -> int:
 
 
 def _double(_member: Field, value: Any) -> float:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not abs(float(value)) < _LARGEST:  # also not nan
         raise TypeError(value)
     return float(value)
 
@@ -140,6 +142,8 @@ def _binary(_member: Field, value: Any) -> str:
 def _moment(member: Field, value: Any) -> date:
     """A zone-less date or time; a ``Z`` moves a date to the day before, as Exact was seen to do (§4.8)."""
     moment = _naive(str(value))
+    if moment.year not in _YEARS:
+        raise ValueError(value)
     if member.instant:
         return moment
     is_shifted = str(value).endswith("Z") and moment == datetime.combine(moment, datetime.min.time())
