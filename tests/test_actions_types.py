@@ -141,6 +141,17 @@ def test_nothing_but_an_action_loads_pydantic(loaded: str) -> None:
     assert found.stdout == "False\n"
 
 
+@pytest.mark.parametrize("verb", ["create", "update", "delete"])
+def test_every_entity_that_may_be_written_has_an_action_of_its_own(verb: str) -> None:
+    names = actions.generic.writable(verb)
+    assert {"gl_accounts", "projects", "sales_entries", "time_transactions"} <= set(names)
+    assert "divisions" not in names
+    for name in names:
+        found = actions.find(f"{verb}:{name}")
+        assert found.is_write
+        assert found.input().model_fields
+
+
 def test_every_action_is_a_public_function() -> None:
     named = {one.name.replace("-", "_") for one in actions.actions()}
     assert named <= set(actions.__all__)

@@ -241,15 +241,12 @@ def test_a_general_journal_entry_balances_or_is_not_sent(office: Desk) -> None:
 
 def test_a_bank_entry_is_created_and_leads_from_balance_to_balance(office: Desk) -> None:
     lines = [{"gl_account": account_of(office, 120), "amount_fc": "5", "date": "2026-11-02"}]
-    given = {
-        "journal_code": journal(office, 12),
-        "opening_balance_fc": "0",
-        "closing_balance_fc": "6",
-        "bank_entry_lines": lines,
-    }
-    assert "closing_balance_fc: 6 is not 0" in refused(office, "create-bank-entry", given)[1]
-    made = call(office, "create-bank-entry", {**given, "closing_balance_fc": "5"})
-    assert len(made["row"]["bank_entry_lines"]) == 1
+    given = {"journal_code": journal(office, 12), "bank_entry_lines": lines}
+    code, told = refused(office, "create-bank-entry", {**given, "opening_balance_fc": 0, "closing_balance_fc": "6"})
+    assert code == 2
+    assert "closing_balance_fc: 6 is not 0 of opening_balance_fc and 5 of the lines" in told
+    made = call(office, "create-bank-entry", given)
+    assert made["row"]["bank_entry_lines"][0]["amount_fc"] == "5"
 
 
 def test_a_project_and_hours_on_it_are_created(office: Desk) -> None:
@@ -290,6 +287,14 @@ def test_a_change_made_back_and_forth_is_made_each_time(office: Desk) -> None:
     made = customer(office)
     for city in ("Delft", "Leiden", "Delft"):
         assert call(office, "update-customer", {"id": made, "city": city})["row"]["city"] == city
+
+
+def test_a_person_reads_what_was_made_field_by_field(office: Desk) -> None:
+    told = office.run("call", "create-customer", "--division", str(DIVISION), "--input", '{"name": "Lunchroom Zon"}')
+    lines = [line.split(maxsplit=1) for line in told.stdout.splitlines()]
+    assert ["field", "value"] in lines
+    assert ["name", "Lunchroom Zon"] in lines
+    assert ["how", "sent"] in lines
 
 
 # -- refusals -----------------------------------------------------------------------------------------------------------

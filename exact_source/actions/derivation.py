@@ -177,7 +177,8 @@ def to_create(name: str, end: Endpoint, header: str | None = None) -> type[Input
     fields: dict[str, Any] = {}
     for one in end.fields:
         is_named = any(one.name in group for group in groups)
-        if one.creatable and one.name != header and (is_named or one.name not in end.key):
+        is_asked = one.name not in end.key or "GET" not in end.verbs  # the key says what a deed is done to
+        if one.creatable and one.name != header and (is_named or is_asked):
             fields[values.name_of(one.name)] = _field(end, one, is_needed=one.name in needed)
     for part in catalogue.nested(end):
         lines = list[to_create(new_line_name(part), part.lines, part.header)]  # type: ignore[misc,valid-type]

@@ -101,7 +101,8 @@ def _print_planned(chosen: Action, planned: list[Planned], as_json: bool) -> Non
 def _print(result: Mapping[str, Any]) -> None:
     rows = result.get("rows")
     if not isinstance(rows, list):
-        shown = [(name, value) for name, value in result.items() if value is not None]
+        whole = {**result, **(result.get("row") or {})}
+        shown = [(name, value) for name, value in whole.items() if name != "row" and value is not None]
         printing.print_table(("field", "value"), ([name, _shown(value)] for name, value in shown))
         return
     columns = _columns(rows)
