@@ -20,6 +20,7 @@ import httpx
 from exact_source import limits, odata, responses
 from exact_source.budgets import REFUSALS_IN_A_ROW, TOO_MANY, Blocked, Spent, Ticket
 from exact_source.clock import Clock
+from exact_source.downloads import sent
 from exact_source.errors import (
     Busy,
     CallBudgetSpent,
@@ -34,7 +35,7 @@ from exact_source.errors import (
     Unreadable,
 )
 from exact_source.events import Listener, RequestDone, Waiting, ignore
-from exact_source.exchange import JSON, Attempt, Lane, Reply, Request, TokenSource
+from exact_source.exchange import JSON, Attempt, Lane, Reply, Request, Sink, TokenSource
 from exact_source.host import NEVER_SENT
 from exact_source.ledger import Call, Ledger, Outcome
 from exact_source.limits import NOTHING_KNOWN, Quota
@@ -177,6 +178,13 @@ class Client:
             )
         return Reply(status, headers, answer.body, answer.at)
 
+    def download(self, link: str, sink: Sink, *, division: int | None) -> None:
+        """GETs a link on the same terms as ``get``, its body handed over piece by piece instead of kept in memory."""
+        url = self.absolute(link)
+        attempt = Attempt(url, Call(division, urlsplit(url).path), {"Accept": "*/*"}, sink=sink)
+        with self._in_the_air():
+            self._answered(attempt, lambda _: None, self._lane(division))
+
     @contextmanager
     def _in_the_air(self) -> Iterator[None]:
         """Counts a request until it ends. What it meets once the client is closed is no fault of Exact or the store."""
@@ -255,7 +263,7 @@ class Client:
         request = self._http.build_request(attempt.method, attempt.url, headers=headers, content=attempt.body)
         attempt.is_out = attempt.is_write
         try:
-            reply = self._http.send(request)
+            reply = sent(self._http, request, attempt.sink)
         except httpx.HTTPError as error:
             attempt.is_out = attempt.is_write and not isinstance(error, NEVER_SENT)
             self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))

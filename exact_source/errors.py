@@ -2,7 +2,7 @@
 
 ExactError
 ├── ConfigurationError      mend the settings                                    exit 2
-│   └── UnknownName, SchemaFrozen
+│   └── UnknownName, SchemaFrozen, InvalidInput
 ├── ReconnectRequired       run ``exact-source connect``                         exit 3
 │   ├── NeverConnected, TokenRotatedElsewhere, TokenExpired, ConsentWithdrawn, RotationInterrupted
 ├── Retryable               try again later                                      exit 4
@@ -39,6 +39,10 @@ class UnknownName(ConfigurationError):
 
 class SchemaFrozen(ConfigurationError):
     """A table would change, which its schema contract does not allow."""
+
+
+class InvalidInput(ConfigurationError):
+    """What an action was given does not fit; the message names the field. Nothing was sent."""
 
 
 class ReconnectRequired(ExactError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
@@ -124,9 +124,15 @@ class Lane:
     calls: int = 0
 
 
+Sink: TypeAlias = Callable[[Mapping[str, str], Iterator[bytes]], None]  # headers, and the body piece by piece
+
+
 @dataclass(slots=True)
 class Attempt:
-    """What a request has been through so far. ``is_out``: a write may have reached Exact, with an unknown outcome."""
+    """What a request has been through so far. ``is_out``: a write may have reached Exact, with an unknown outcome.
+
+    ``sink`` takes the body of a good answer as it arrives; tried again, it is called again from the start.
+    """
 
     url: str
     call: Call
@@ -140,6 +146,7 @@ class Attempt:
     waited: float = 0.0
     blocked: Blocked | None = None
     is_out: bool = False
+    sink: Sink | None = None
 
     @property
     def is_write(self) -> bool:

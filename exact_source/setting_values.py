@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal, SupportsIndex, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
@@ -223,6 +224,29 @@ def contracts(value: object) -> dict[str, str]:
     if not set(found.values()) <= set(CONTRACTS):
         raise UnusableValue(f"is not a schema contract; choose one of {', '.join(CONTRACTS)}, or one per entity")
     return found
+
+
+def action_defaults(value: object) -> dict[str, dict[str, dict[str, Any]]]:
+    """Values of fields by division, ``*`` for all, and action."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, parse_float=Decimal)
+        except (ValueError, RecursionError):
+            raise UnusableValue("is not JSON") from None
+    shape = "is not a table of divisions (or *), each with a table of actions, each with a table of fields"
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for division, of_division in _table(value, shape).items():
+        actions = {text(name): dict(_table(fields, shape)) for name, fields in _table(of_division, shape).items()}
+        if division != "*" and not division.isdecimal():
+            raise UnusableValue(shape)
+        found[division] = actions
+    return found
+
+
+def _table(value: object, shape: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UnusableValue(shape)
+    return {str(name): one for name, one in value.items()}
 
 
 def _items(value: object) -> list[object]:

@@ -49,6 +49,8 @@ class Settings:
     endpoint is left alone (Exact locks it after 10). max_workers: divisions read at the same time.
     timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
+    schema_contract: of dlt, by entity, ``*`` for the others. action_defaults: what actions write where their input says
+    nothing, by division (``*`` for all), action and field.
     schema_contract: of dlt, by entity, ``*`` for the others. outbox_days: how long bodies of ended writes are kept.
     """
 
@@ -72,6 +74,7 @@ class Settings:
     deletes: Deletes
     compare_every: int
     schema_contract: Mapping[str, str]
+    action_defaults: Mapping[str, Mapping[str, Mapping[str, Any]]]
     outbox_days: int
 
     @property
@@ -100,6 +103,7 @@ PARSERS: dict[str, Parser] = {
     "deletes": values.deletes,
     "compare_every": values.whole(0, 3_660),
     "schema_contract": values.contracts,
+    "action_defaults": values.action_defaults,
     "outbox_days": values.whole(1, 399),
 }
 DEFAULTS: dict[str, Any] = {
@@ -114,6 +118,7 @@ DEFAULTS: dict[str, Any] = {
     "deletes": "hard",
     "compare_every": 7,
     "schema_contract": {},
+    "action_defaults": {},
     "outbox_days": 30,
 }
 # Refused in config.toml, which people commit.

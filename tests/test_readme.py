@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from exact_source.actions import actions, find
 from exact_source.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +55,18 @@ def test_the_quick_start_is_the_two_commands_of_the_makefile() -> None:
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
-    assert set(re.findall(r"exact-source (\w+)", README)) <= set(COMMANDS)
+    assert set(re.findall(r"exact-source (\w+)", README)) <= COMMANDS.keys()
+
+
+def test_the_readme_calls_only_actions_that_exist() -> None:
+    called = re.findall(r"exact-source call ([\w:-]+)", README)
+    assert called
+    assert {find(name).name for name in called} == set(called)
+    counts = re.search(r"(\d+) lists, (\d+) records, (\d+) that write or download", README)
+    assert counts
+    names = [one.name for one in actions()]
+    lists, records = (sum(name.startswith(start) for name in names) for start in ("list-", "get-"))
+    assert [int(count) for count in counts.groups()] == [lists, records, len(names) - lists - records]
 
 
 def test_ci_runs_what_the_readme_says() -> None:
