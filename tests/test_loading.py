@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import dlt
 import duckdb
 import pytest
 import sqlalchemy as sa
@@ -16,7 +18,6 @@ import sqlalchemy as sa
 from exact_road import DIVISION, guid
 from exact_source import Order, Surroundings, Target, run
 from exact_source.events import Event, RequestDone
-from exact_source.loading import settings
 from mirroring import Mirror, mirroring, table_of
 from postgres_server import Postgres
 from sandbox_road import Road
@@ -102,13 +103,22 @@ def test_a_table_that_has_rows_which_nobody_remembers_is_merged(mirror: Mirror) 
     assert mirror.keys("accounts") == sorted(map(guid, range(40)))
 
 
-def test_settings_of_the_environment_come_before_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    with settings():
-        assert dlt.config["load.workers"] == 1
-        monkeypatch.setenv("LOAD__WORKERS", "3")
-        assert dlt.config["load.workers"] == 3
-    monkeypatch.delenv("LOAD__WORKERS")
-    assert "load.workers" not in dlt.config
+def test_settings_of_the_environment_come_before_ours(tmp_path: Path) -> None:
+    program = (
+        "import dlt\n"
+        "from exact_source.loading import settings\n"
+        "with settings():\n"
+        "    print(dlt.config['load.workers'], dlt.config['data_writer.file_max_items'])\n"
+        "print('load.workers' in dlt.config, 'data_writer.file_max_items' in dlt.config)\n"
+    )
+    told = []
+    for given in ({}, {"LOAD__WORKERS": "3"}):
+        asked = [sys.executable, "-c", program]
+        done = subprocess.run(
+            asked, cwd=tmp_path, env={**os.environ, **given}, capture_output=True, text=True, check=True
+        )
+        told.append(done.stdout.split())
+    assert told == [["1", "100000", "False", "False"], ["3", "100000", "True", "False"]]
 
 
 def test_postgres_holds_the_same_values_as_duckdb(tmp_path: Path, postgres: Postgres) -> None:
