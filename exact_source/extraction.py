@@ -291,8 +291,8 @@ class Extraction:
         for portion in self._stream(client, job, set()).portions():
             if portion.rows:
                 self._has_news.add(job.division)
-            if portion.rejected:
-                number = len(portion.rejected)
+            if unread := [one for one in portion.rejected if not tables.names_a_row(one.row)]:
+                number = len(unread)
                 self.warn(f"division {job.division}: {number} logged deletions could not be read and were not applied")
             for share in targets:
                 self._hand_over_gone(job, share, portion)
@@ -309,7 +309,8 @@ class Extraction:
         """What the log says of one entity, as far as that has been stored."""
         if portion.columns is None or not share.has_rows:
             return
-        gone = tables.deletions_of(portion.columns, share.entity.deleted_type, share.bookmark.deletes or 0)
+        log = tables.log_of(portion.columns, [one.row for one in portion.rejected])
+        gone = tables.deletions_of(log, share.entity.deleted_type, share.bookmark.deletes or 0)
         if gone.num_rows:
             share.bookmark = replace(share.bookmark, moved_on=None)
             self._hand_over(job, share, replace(self._delivery(job, share), gone=gone))

@@ -141,6 +141,21 @@ LOG = endpoint("sync/Deleted")
 _TOLD = {"key": "EntityKey", "timestamp": "Timestamp", "modified": "DeletedDate"}
 
 
+def names_a_row(row: Row) -> bool:
+    """Whether a row of sync/Deleted tells which row has gone, whatever else of it does not fit."""
+    is_placed = row.Timestamp is not None and abs(row.Timestamp) < 2**63
+    return is_placed and row.EntityKey is not None and row.EntityType is not None
+
+
+def log_of(columns: pa.Table, unfit: list[Row]) -> pa.Table:
+    """The rows of sync/Deleted that can be applied: those that fit, and of the others those that name a row."""
+    wanted = columns.select([*_TOLD.values(), "EntityType"])
+    named = [row for row in unfit if names_a_row(row)]
+    fields = [LOG.field(name) for name in wanted.column_names]
+    arrays = [_column(field, named) for field in fields if field is not None]
+    return pa.concat_tables([wanted, pa.Table.from_arrays(arrays, schema=wanted.schema)])
+
+
 def deletions_of(log: pa.Table, kind: int | None, after: int) -> pa.Table:
     """What sync/Deleted tells of the deletions of one type (§6.5) behind a row version: key, row version and moment."""
     kinds = [one for one in log.column("EntityType").unique().to_pylist() if current_type(one) == kind]

@@ -389,6 +389,17 @@ def test_a_member_that_comes_back_is_asked_for_again_after_a_week(tmp_path: Path
         assert mirror.ask("select count(city) from exact_online.accounts") == [(1,)]
 
 
+@pytest.mark.parametrize("moment", ["/Date(999999999999999)/", "soon", 5])
+def test_a_logged_deletion_is_applied_whatever_its_date(tmp_path: Path, moment: object) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 3)]) as mirror:
+        mirror.good("accounts")
+        log = [{"EntityKey": guid(1), "EntityType": 2, "Timestamp": str(10**10), "DeletedDate": moment}]
+        mirror.server.fail_next(1, "sync/Deleted", Canned(200, json.dumps({"d": {"results": log}})))
+        report = mirror.run("accounts")
+        assert (report.status, report.warnings) == ("succeeded", ())
+        assert mirror.keys("accounts") == sorted([guid(0), guid(2)])
+
+
 def test_a_logged_deletion_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with mirroring(tmp_path, [table_of("accounts", 3)]) as mirror:
         mirror.good("accounts")
