@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from exact_source.opening import Surroundings
 from exact_source.reconciliation import Reconciliation
 from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
-from exact_source.settings import private_folder
+from exact_source.settings import load_settings, private_folder
 from exact_source.source import exact_online, extraction_of
 
 ROUND_SECONDS = 900.0
@@ -93,6 +93,9 @@ class Report:
     failure: ExactError | None = None
     warnings: tuple[str, ...] = ()
     reconciliation: Reconciliation | None = None
+    connection: str = "default"
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -115,6 +118,9 @@ class Report:
         """The report as documented in the README: plain values only."""
         return {
             "run_id": self.run_id,
+            "connection": self.connection,
+            "tags": list(self.tags),
+            "metadata": dict(self.metadata),
             "status": self.status,
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat(),
@@ -166,6 +172,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     """
     around = around or Surroundings()
     _check_reconcilable(order)
+    known = load_settings(order.connection, **around.overrides)
     source = exact_online(
         order.connection,
         divisions=order.divisions,
@@ -196,7 +203,9 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
                 raise failure from None
         finally:
             extraction.close()
-    return replace(_report(extraction, started_at, around.clock, failure), run_id=run_id, reconciliation=reconciliation)
+    report = _report(extraction, started_at, around.clock, failure)
+    report = replace(report, connection=known.connection, tags=known.tags, metadata=known.metadata)
+    return replace(report, run_id=run_id, reconciliation=reconciliation)
 
 
 def _check_reconcilable(order: Order) -> None:

@@ -21,6 +21,7 @@ from dlt.common.typing import TSecretValue
 
 from exact_source import connection_values, setting_keys
 from exact_source import setting_values as values
+from exact_source.choice import Patterns
 from exact_source.errors import ConfigurationError, UnknownName
 from exact_source.setting_keys import CONNECTIONS, SECTIONS
 from exact_source.setting_values import HOSTS, Deletes, Parser, Secret, UnusableValue
@@ -90,6 +91,11 @@ class Settings:
     schedule: str | None
     tags: tuple[str, ...]
     metadata: Mapping[str, str]
+
+    @property
+    def patterns(self) -> Patterns:
+        """The divisions to read by name; empty where codes say it, or nothing does."""
+        return Patterns(self.include, self.exclude)
 
     @property
     def connect_command(self) -> str:
@@ -197,6 +203,15 @@ def load_settings(connection: str = DEFAULT_CONNECTION, **overrides: object) -> 
 def configured(stored: Iterable[str] = ()) -> tuple[str, ...]:
     """The connections with settings of their own. ``stored``: names that a variable with underscores may mean."""
     return setting_keys.connection_names(PARSERS, stored)
+
+
+def peek_tags(connection: str) -> tuple[str, ...]:
+    """The tags of a connection, also of one whose other settings are wrong; none when they are wrong themselves."""
+    try:
+        found = _find(connection, "tags", None)
+    except ConfigurationError:
+        return ()
+    return found.value if found else ()
 
 
 def own_dataset(connection: str) -> str:
