@@ -68,7 +68,9 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
 
 def _identified(order: Order, settings: Settings) -> Run:
     host = urlsplit(settings.base_url).netloc
-    return Run(uuid.uuid4().hex, order.connection, host, order.target.destination, order.target.dataset)
+    run_id, target = uuid.uuid4().hex, order.target
+    told = (settings.tags, settings.metadata)
+    return Run(run_id, order.connection, host, target.destination, target.dataset, *told)
 
 
 def _tell(report: Report, listener: Listener) -> None:
