@@ -37,7 +37,7 @@ PASSING = (4, 7)  # exit codes of what may go well the next time: unreachable, b
 RESET = timedelta(seconds=2)  # a clock is never set to the second
 UNTOLD = timedelta(hours=1)  # a pause that does not say how long
 
-# dlt would ask Airflow's API server for hundreds of Variables in each run; so it asks for few, such as dlt_secrets_toml.
+# dlt would ask Airflow's API server for hundreds of Variables in each run; so it asks for dlt_secrets_toml alone.
 os.environ.setdefault("PROVIDERS__AIRFLOW_SECRETS__ONLY_TOML_FRAGMENTS", "true")
 
 log = logging.getLogger(__name__)
