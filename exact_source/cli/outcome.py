@@ -13,9 +13,9 @@ from exact_source.books import TABLE
 from exact_source.cli import printing
 from exact_source.cli.failures import masked
 from exact_source.jobs import Outcome
+from exact_source.orders import Report, Target
 from exact_source.reconciliation import Reconciliation
 from exact_source.rejection_log import TABLE as REJECTED
-from exact_source.runs import Report, Target
 
 WORST_FIRST = ("failed", "suspect", "paused", "succeeded")
 NAMED = 3  # entities that one message names before it counts the rest

@@ -25,7 +25,7 @@ from exact_source.cursors import Window
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.events import Listener, Waiting
 from exact_source.opening import Surroundings
-from exact_source.runs import Order, Report, Target
+from exact_source.orders import Order, Report, Target
 from exact_source.settings import DATASET, Settings, load_settings
 
 KINDS = ("sync", "bulk", "single")

@@ -16,7 +16,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from exact_source.cli import failures, options, outcome, printing
 from exact_source.clock import SystemClock
 from exact_source.errors import ConfigurationError, ExactError, UnknownName
-from exact_source.runs import EXIT_ORDER, Order, Report, Target
+from exact_source.orders import EXIT_ORDER, Order, Report, Target
 from exact_source.settings import (
     DATASET,
     DEFAULT_CONNECTION,
