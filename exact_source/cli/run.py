@@ -129,7 +129,7 @@ def command(ctx: click.Context, /, sandbox: bool, as_json: bool, **given: Any) -
     With --all-connections neither does a connection that fails. The exit code is the worst of theirs.
     """
     if given.pop("all_connections"):
-        ctx.exit(run_all.run_all(ctx, {**given, "sandbox": sandbox}, _performed, order_of))
+        ctx.exit(run_all.run_all(ctx, {**given, "as_json": as_json}, _performed, order_of))
     if given.pop("tags"):
         raise click.UsageError("--tag chooses among --all-connections", ctx)
     began = SystemClock().now()

@@ -44,7 +44,7 @@ def command(ctx: click.Context, connection: str | None, token_store: str | None,
 
 
 def _described(name: str, connection: Connection | None, now: datetime) -> dict[str, Any]:
-    status, problem = _health(name, connection, now)
+    status, problem = health_of(name, connection, now)
     identity = connection.identity if connection else None
     return {
         "connection": name,
@@ -58,7 +58,7 @@ def _described(name: str, connection: Connection | None, now: datetime) -> dict[
     }
 
 
-def _health(name: str, connection: Connection | None, now: datetime) -> tuple[str, str | None]:
+def health_of(name: str, connection: Connection | None, now: datetime) -> tuple[str, str | None]:
     """``healthy``, ``reconnect`` or ``never connected``, and what is the matter."""
     if connection is None or not connection.generation:
         return "never connected", str(refusals.never_connected(name))
