@@ -11,11 +11,11 @@ import click
 
 from exact_source.cli import options, printing
 from exact_source.cli.failures import masked
-from exact_source.cli.status import health_of
 from exact_source.clock import SystemClock
 from exact_source.connection_values import next_due
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, load_settings
+from exact_source.status import health_of
 from exact_source.tokens import TokenStore
 
 # What is told of a connection whose settings are wrong.
