@@ -19,7 +19,7 @@ ORDER = """
     setting_values connection_values setting_keys settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
     observers ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction mirror loading deletions contracts rejection_log opening sessions proxy resources source drift books
-    packages orders runs run_history plan actions
+    packages orders runs parts run_history plan actions
     intents row_writes writeback destination
     sandbox cli __main__
 """.split()
