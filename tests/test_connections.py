@@ -179,16 +179,16 @@ def test_two_connections_are_not_loaded_into_the_same_tables(office: Office) -> 
         office.open("cafe", serving(stack, SHOP))
         office.give("cafe", dataset="cafe")
         code, found, _ = run_all(office)
-    assert (code, found["cafe"]["status"]) == (2, "succeeded")
-    for name, other in (("bakery", "shop"), ("shop", "bakery")):
-        assert (found[name]["status"], found[name]["exit_code"]) == ("failed", 2)
-        assert f"connection '{name}' would load into the same tables as '{other}'" in found[name]["error"]
-    assert office.others["shop"].calls(ACCOUNTS) == 0
+        assert (code, found["cafe"]["status"]) == (2, "succeeded")
+        for name, other in (("bakery", "shop"), ("shop", "bakery")):
+            assert (found[name]["status"], found[name]["exit_code"]) == ("failed", 2)
+            assert f"connection '{name}' would load into the same tables as '{other}'" in found[name]["error"]
+        assert office.others["shop"].calls(ACCOUNTS) == 0
 
-    office.give("", dataset="ledger_{connection}", database=str(office.home / "{connection}.duckdb"))
-    code, found, _ = run_all(office)
+        office.give("", dataset="ledger_{connection}", database=str(office.home / "of_{connection}.duckdb"))
+        code, found, _ = run_all(office)
     assert (code, found["shop"]["dataset"]) == (0, "ledger_shop")
-    assert office.count("ledger_shop", "shop.duckdb") == {21: 2, 22: 2}
+    assert office.count("ledger_shop", "of_shop.duckdb") == {21: 2, 22: 2}
 
 
 def test_an_interruption_stops_all_and_tells_what_was_done(office: Office) -> None:
