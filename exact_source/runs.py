@@ -231,8 +231,9 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
     Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
     """
     around.listener(StageReached("restore"))
-    pipeline = packages.trusting_destination(pipeline)
-    pipeline.sync_destination()
+    with loading.kept_open(pipeline):
+        pipeline = packages.trusting_destination(pipeline)
+        pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
         pipeline.load()
@@ -245,8 +246,9 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         around.listener(StageReached("normalize"))
         pipeline.normalize()
         around.listener(StageReached("load"))
-        packages.append_to(pipeline, arrivals.take_new(Mirror()))
-        pipeline.load(raise_on_failed_jobs=True)
+        with loading.kept_open(pipeline):
+            packages.append_to(pipeline, arrivals.take_new(Mirror()))
+            pipeline.load(raise_on_failed_jobs=True)
 
 
 def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
@@ -334,10 +336,10 @@ def destination_of(target: Target) -> Destination[Any, Any]:
                     f"the DuckDB file {target.place} and the dataset {target.dataset} have the same name, which DuckDB "
                     "cannot tell apart; choose another --database or --dataset"
                 )
-            return dlt.destinations.duckdb(_absolute(target))
+            return loading.asked_once(dlt.destinations.duckdb, _absolute(target))
         factory = getattr(dlt.destinations, target.destination)
     except AttributeError:
         raise ConfigurationError(
             f"dlt has no destination {target.destination!r}; duckdb and postgres are examples of those it has"
         ) from None
-    return factory(target.database) if target.database else factory()  # type: ignore[no-any-return]
+    return loading.asked_once(factory, *([target.database] if target.database else []))
