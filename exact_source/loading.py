@@ -89,10 +89,10 @@ class AskedOnce(Destination[Any, Any]):
         return self.configured[asked]
 
 
-def asked_once(factory: type[Destination[Any, Any]], *given: Any) -> Destination[Any, Any]:
+def asked_once(factory: type[Destination[Any, Any]], *given: Any, **named: Any) -> Destination[Any, Any]:
     """A destination of one of dlt's kinds; each has a class of its own, so that none knows another's answers."""
     own = {"kind": factory().destination_type, "known": {}, "configured": {}}
-    return type(factory.__name__, (AskedOnce, factory), own)(*given)  # type: ignore[no-any-return]
+    return type(factory.__name__, (AskedOnce, factory), own)(*given, **named)  # type: ignore[no-any-return]
 
 
 @contextmanager
