@@ -126,6 +126,8 @@ class Mirror:
 
     def __init__(self) -> None:
         self._is_deaf = False
+        self._pipeline: dlt.Pipeline | None = None
+        self._client: Any = None
 
     @property
     def is_known(self) -> bool:
@@ -205,10 +207,7 @@ class Mirror:
     @contextmanager
     def _asking(self) -> Iterator[_Questions | None]:
         pipeline = None if self._is_deaf else _active_pipeline()
-        try:
-            client: Any = pipeline.sql_client() if pipeline else None
-        except PipelineException:
-            client = None
+        client = self._client_of(pipeline)
         if client is None or pipeline is None:
             yield None
             return
@@ -225,6 +224,16 @@ class Mirror:
             yield _Questions(client)
         finally:
             client.close_connection()
+
+    def _client_of(self, pipeline: dlt.Pipeline | None) -> Any:
+        """dlt's client, None where there is none in SQL. Made once for a pipeline: that takes 30 ms."""
+        if pipeline is not self._pipeline:
+            self._pipeline = pipeline
+            try:
+                self._client = pipeline.sql_client() if pipeline else None
+            except PipelineException:
+                self._client = None
+        return self._client
 
 
 def _active_pipeline() -> dlt.Pipeline | None:

@@ -195,8 +195,9 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
     Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
     """
     around.listener(StageReached(around.clock.now(), "restore"))
-    pipeline = packages.trusting_destination(pipeline)
-    pipeline.sync_destination()
+    with loading.kept_open(pipeline):
+        pipeline = packages.trusting_destination(pipeline)
+        pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
         packages.make_tables(pipeline, around.clock)
@@ -210,9 +211,10 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         around.listener(StageReached(around.clock.now(), "normalize"))
         pipeline.normalize()
         around.listener(StageReached(around.clock.now(), "load"))
-        packages.append_to(pipeline, arrivals.take_new(Mirror()))
-        packages.make_tables(pipeline, around.clock)
-        pipeline.load(raise_on_failed_jobs=True)
+        with loading.kept_open(pipeline):
+            packages.append_to(pipeline, arrivals.take_new(Mirror()))
+            packages.make_tables(pipeline, around.clock)
+            pipeline.load(raise_on_failed_jobs=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +316,10 @@ def destination_of(target: Target, share: str = "") -> Destination[Any, Any]:
                     f"the DuckDB file {target.place} and the dataset {target.dataset} have the same name, which DuckDB "
                     "cannot tell apart; choose another --database or --dataset"
                 )
-            return dlt.destinations.duckdb(_absolute(target), **staging)
+            return loading.asked_once(dlt.destinations.duckdb, _absolute(target), **staging)
         factory = getattr(dlt.destinations, target.destination)
     except AttributeError:
         raise ConfigurationError(
             f"dlt has no destination {target.destination!r}; duckdb and postgres are examples of those it has"
         ) from None
-    return factory(target.database, **staging) if target.database else factory(**staging)  # type: ignore[no-any-return]
+    return loading.asked_once(factory, *([target.database] if target.database else []), **staging)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dlt
 import duckdb
 import pytest
 import sqlalchemy as sa
@@ -50,6 +51,16 @@ def merged(mirror: Mirror) -> int | None:
 
 def change(mirror: Mirror, number: int, name: str) -> None:
     mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(number), "Name": name})
+
+
+def test_dlt_finds_the_pipeline_of_a_run_and_its_destination_by_itself(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.good("accounts")
+    folder = tmp_path / "data" / "exact-source" / "pipelines"
+    [name] = (path.name for path in folder.iterdir() if path.is_dir())
+    pipeline = dlt.attach(name, pipelines_dir=str(folder), destination=dlt.destinations.duckdb(str(mirror.database)))
+    assert pipeline.state["destination_type"] == "dlt.destinations.duckdb"
+    with pipeline.sql_client() as client:
+        assert client.execute_sql("SELECT COUNT(*) FROM accounts") == [(40,)]
 
 
 def test_a_first_load_appends_and_a_later_one_merges_only_what_changed(mirror: Mirror) -> None:
