@@ -30,6 +30,7 @@ from exact_source.observers import observed
 from exact_source.opening import Surroundings, tell_outbox
 from exact_source.orders import Order, Report, Target
 from exact_source.reconciliation import Reconciliation
+from exact_source.request_log import TABLE, exact_requests
 from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
 from exact_source.settings import Settings, load_settings, private_folder
@@ -52,6 +53,8 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     listener(RunStarted(started, who))
     try:
         report = _run(order, replace(around, listener=listener), who)
+        if settings.load_requests:
+            report = _with_requests(report, order)
         tell_outbox(settings, around.clock, listener)
         report = replace(report, warnings=(*report.warnings, *listener.warnings))
         _tell(report, listener)
@@ -143,6 +146,17 @@ def _run(order: Order, around: Surroundings, who: Run) -> Report:
             extraction.close()
     report = _report(extraction, Frame(who, started_at, around.clock.now(), failure))
     return replace(report, reconciliation=reconciliation)
+
+
+def _with_requests(report: Report, order: Order) -> Report:
+    """Loads the request log beside the rows. A log that cannot be loaded is a warning; the next run tries again."""
+    try:
+        with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)), loading.settings():
+            pipeline_of(order.connection, order.target).run(exact_requests(order.connection))
+    except Exception as error:  # the words of a foreign error may hold a password
+        told = f"the request log was not loaded into {TABLE} ({type(error).__name__}); the next run tries again"
+        return replace(report, warnings=(*report.warnings, told))
+    return report
 
 
 def _check_reconcilable(order: Order) -> None:

@@ -19,6 +19,7 @@ import platformdirs
 import sqlalchemy
 from dlt.common.typing import TSecretValue
 
+from exact_source import log_settings
 from exact_source import setting_values as values
 from exact_source.errors import ConfigurationError, UnknownName
 from exact_source.setting_values import HOSTS, Deletes, Parser, Secret, UnusableValue
@@ -52,6 +53,8 @@ class Settings:
     schema_contract: of dlt, by entity, ``*`` for the others. action_defaults: what actions write where their input says
     nothing, by division (``*`` for all), action and field.
     schema_contract: of dlt, by entity, ``*`` for the others. outbox_days: how long bodies of ended writes are kept.
+    log_days: how long the request log is kept, 0 for none. log_bodies: endpoints whose bodies it keeps,
+    without personal fields and those that log_redact names. load_requests: each run loads the log.
     """
 
     connection: str
@@ -76,6 +79,10 @@ class Settings:
     schema_contract: Mapping[str, str]
     action_defaults: Mapping[str, Mapping[str, Mapping[str, Any]]]
     outbox_days: int
+    log_days: int
+    log_bodies: tuple[str, ...]
+    log_redact: tuple[str, ...]
+    load_requests: bool
 
     @property
     def connect_command(self) -> str:
@@ -105,6 +112,10 @@ PARSERS: dict[str, Parser] = {
     "schema_contract": values.contracts,
     "action_defaults": values.action_defaults,
     "outbox_days": values.whole(1, 399),
+    "log_days": values.whole(0, 3_660),
+    "log_bodies": log_settings.bodies,
+    "log_redact": log_settings.field_names,
+    "load_requests": values.switch,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -120,6 +131,10 @@ DEFAULTS: dict[str, Any] = {
     "schema_contract": {},
     "action_defaults": {},
     "outbox_days": 30,
+    "log_days": 30,
+    "log_bodies": (),
+    "log_redact": (),
+    "load_requests": False,
 }
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})
