@@ -179,7 +179,7 @@ def _told(record: Record) -> str:
 def _row(record: Record) -> list[object]:
     left = [record.get("minutely_left"), record.get("daily_left")]
     return [
-        f"{record['at'][:10]} {record['at'][11:23]}",
+        f"{record['asked_at'][:10]} {record['asked_at'][11:23]}",
         record.get("connection"),
         _text(record.get("division")),
         record.get("entity"),
