@@ -9,8 +9,9 @@ from typing import Any
 
 HIDDEN = "***"
 LONGEST_PARSED = 8_000_000  # bytes of a body; one that is larger is not kept at all
-# Tokens are longer than any word or path segment; an address may hold a password.
+# Tokens are longer than any word or path segment, and begin like this (§2.2); an address may hold a password.
 _LONG = re.compile(r"[\w.!~+=-]{60,}")
+_BEGUN = re.compile(r"stamp[A-Z]{2}[0-9]{3}\.[\w.!~%+=-]*")
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 _IBAN = re.compile(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
@@ -25,7 +26,7 @@ PERSONAL = (
 
 def masked(text: str) -> str:
     """The text without what may be a secret, and without anything that steers a terminal."""
-    text = _LONG.sub(HIDDEN, _PASSWORD.sub(rf"\1:{HIDDEN}@", text))
+    text = _LONG.sub(HIDDEN, _BEGUN.sub(HIDDEN, _PASSWORD.sub(rf"\1:{HIDDEN}@", text)))
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)

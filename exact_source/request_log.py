@@ -141,7 +141,7 @@ class RequestLog:
             "entity": event.entity,
             "host": event.host,
             "method": event.method,
-            "path": private(event.path[:LONGEST_TEXT]),
+            "path": private(event.path)[:LONGEST_TEXT],
             "status": event.status,
             "wait": round(event.wait, 3),
             "duration": round(event.duration, 6),
@@ -149,7 +149,7 @@ class RequestLog:
             "rows": None,
             "minutely_left": event.minutely_left,
             "daily_left": event.daily_left,
-            "error": private(event.error[:LONGEST_TEXT]) if event.error else None,
+            "error": private(event.error)[:LONGEST_TEXT] if event.error else None,
         }
         if self._settings.log_bodies and self._keeps_bodies(event.path):
             record["sent"], record["received"] = self._body(event.sent), self._body(event.received)

@@ -164,8 +164,9 @@ def _print_on(found: list[Record], tail: Tail, told: Callable[[Record], str]) ->
             found = tail.found(None)
 
 
-def _time(record: Record) -> tuple[str, str]:
-    return record["asked_at"], record["id"]
+def _time(record: Record) -> tuple[str, str, int]:
+    session, _, number = record["id"].partition(".")
+    return record["asked_at"], session, int(number) if number.isdecimal() else 0
 
 
 def _line(record: Record) -> str:
