@@ -23,7 +23,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import books, loading, packages
 from exact_source.choice import asked_names, chosen_entities
-from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
+from exact_source.errors import Busy, ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import BooksCompared, EntityDone, Listener, Run, RunEnded, RunStarted, StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
@@ -32,6 +32,7 @@ from exact_source.observers import observed
 from exact_source.opening import Surroundings, tell_outbox
 from exact_source.orders import Order, Report, Target
 from exact_source.reconciliation import Reconciliation
+from exact_source.request_log import exact_requests
 from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
 from exact_source.settings import Settings, load_settings, private_folder
@@ -56,6 +57,8 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         listener(RunStarted(started, who))
         try:
             report = _run(order, around, who, source)
+            if settings.load_requests:
+                report = _with_requests(report, order)
             tell_outbox(settings, around.clock, listener)
             report = replace(report, warnings=(*report.warnings, *listener.warnings))
             _tell(report, listener)
@@ -156,6 +159,29 @@ def _run(order: Order, around: Surroundings, who: Run, source: DltSource) -> Rep
             extraction.close()
     report = _report(extraction, Frame(who, started_at, around.clock.now(), failure))
     return replace(report, reconciliation=reconciliation)
+
+
+def _with_requests(report: Report, order: Order) -> Report:
+    """Loads the request log beside the rows, by a pipeline of its own. One that cannot be loaded is a warning."""
+    target = replace(order.target, part="requests")
+    try:
+        with only_run(private_folder("pipelines"), pipeline_name(order.connection, target)), loading.settings():
+            _load_requests(order.connection, target)
+    except Busy:
+        return report
+    except Exception as error:  # the words of a foreign error may hold a password
+        told = f"the request log was not loaded ({type(error).__name__}); the next run tries again"
+        return replace(report, warnings=(*report.warnings, told))
+    return report
+
+
+def _load_requests(connection: str, target: Target) -> None:
+    pipeline = pipeline_of(connection, target)
+    try:
+        pipeline.run(exact_requests(connection))
+    except Exception:
+        pipeline.drop()  # its state is ahead of the destination, where the next run finds the true one
+        raise
 
 
 def _check_reconcilable(order: Order) -> None:

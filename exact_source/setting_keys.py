@@ -24,7 +24,7 @@ CONNECTIONS = "connections"
 # https://dlthub.com/docs/reference/performance and the configuration of a schema's naming and normalizer.
 OF_DLT = ("schema", "extract", "data_writer")
 # Settings to come; their names are taken.
-RESERVED = frozenset({"log_file", "log_days", "log_bodies", "alerts", "webhooks"})
+RESERVED = frozenset({"alerts", "webhooks"})
 _PREFIX = "__".join((*SECTIONS, "")).upper()
 
 

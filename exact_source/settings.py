@@ -19,7 +19,7 @@ import platformdirs
 import sqlalchemy
 from dlt.common.typing import TSecretValue
 
-from exact_source import connection_values, setting_keys
+from exact_source import connection_values, log_settings, setting_keys
 from exact_source import setting_values as values
 from exact_source.choice import Patterns
 from exact_source.errors import ConfigurationError, UnknownName
@@ -57,6 +57,8 @@ class Settings:
     nothing, by division (``*`` for all), action and field. outbox_days: how long bodies of ended writes are kept.
     destination, database, dataset: where rows go. schedule: when, as a cron expression in UTC, for those who start
     runs. tags, metadata: words of the user's own, which go along with what is told of the connection.
+    log_days: how long the request log is kept, 0 for none. log_bodies: endpoints whose bodies it keeps, without
+    personal fields and those that log_redact names. load_requests: each run loads the log.
     """
 
     connection: str
@@ -81,6 +83,10 @@ class Settings:
     schema_contract: Mapping[str, str]
     action_defaults: Mapping[str, Mapping[str, Mapping[str, Any]]]
     outbox_days: int
+    log_days: int
+    log_bodies: tuple[str, ...]
+    log_redact: tuple[str, ...]
+    load_requests: bool
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     feeds: Mapping[str, str]
@@ -125,6 +131,10 @@ PARSERS: dict[str, Parser] = {
     "schema_contract": values.contracts,
     "action_defaults": values.action_defaults,
     "outbox_days": values.whole(1, 399),
+    "log_days": values.whole(0, 3_660),
+    "log_bodies": log_settings.bodies,
+    "log_redact": log_settings.field_names,
+    "load_requests": values.switch,
     "include": connection_values.listed,
     "exclude": connection_values.listed,
     "feeds": connection_values.feeds,
@@ -150,6 +160,10 @@ DEFAULTS: dict[str, Any] = {
     "schema_contract": {},
     "action_defaults": {},
     "outbox_days": 30,
+    "log_days": 30,
+    "log_bodies": (),
+    "log_redact": (),
+    "load_requests": False,
     "include": (),
     "exclude": (),
     "feeds": {},

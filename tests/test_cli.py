@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from command_line import FIRST, REPOSITORY, SECOND, Desk, read_json, serving
 from exact_source import catalogue
 from exact_source.cli import COMMANDS, main
-from exact_source.cli.failures import masked
+from exact_source.redaction import masked
 from strict_exact import StrictExact
 
 HEAVY = {"dlt", "duckdb", "pyarrow", "sqlalchemy", "httpx", "rich"}

@@ -25,6 +25,7 @@ COMMANDS = {
     "request": "Send one request to Exact, on the connection's terms.",
     "outbox": "List the writes to Exact, and decide what became of those in doubt.",
     "status": "Tell how connections and their last runs stand, without asking Exact.",
+    "logs": "Show the requests to Exact that were made.",
     "actions": "List the actions, or tell what one takes and gives.",
     "call": "Call an action: read or write single records on request.",
     "sandbox": "Serve a make-believe Exact Online on this machine.",

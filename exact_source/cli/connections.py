@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from exact_source.cli import options, printing
-from exact_source.cli.failures import masked
 from exact_source.clock import SystemClock
 from exact_source.connection_values import next_due
 from exact_source.errors import ConfigurationError, ExactError
+from exact_source.redaction import masked
 from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, load_settings
 from exact_source.status import health_of
 from exact_source.tokens import TokenStore

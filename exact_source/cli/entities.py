@@ -12,9 +12,9 @@ from exact_source import catalogue, drift
 from exact_source.catalogue import Entity
 from exact_source.choice import chosen_entities
 from exact_source.cli import options, printing
-from exact_source.cli.failures import masked
 from exact_source.drift import Drift
 from exact_source.opening import Surroundings
+from exact_source.redaction import masked
 from exact_source.sessions import open_session
 
 DRIFTED = 8  # exit code: the others are those of errors

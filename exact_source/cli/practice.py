@@ -20,6 +20,8 @@ from exact_source.cli import printing
 from exact_source.clock import Clock, ManualClock
 from exact_source.consent import Question
 from exact_source.errors import Busy, ReconnectRequired
+from exact_source.events import ignore
+from exact_source.observers import observed
 from exact_source.sandbox import Sandbox
 from exact_source.settings import load_settings, private_folder
 from exact_source.tokens import TokenStore
@@ -112,7 +114,11 @@ def _connected(sandbox: Sandbox, clock: Clock, store_path: Path) -> World:
     }
     settings = load_settings(CONNECTION, **given)
     store = TokenStore.from_settings(settings)
-    with closing(store), Authorizer(settings, store, clock, transport=sandbox.transport()) as authorizer:
+    with (
+        closing(store),
+        closing(observed(ignore, settings, clock)) as listener,
+        Authorizer(settings, store, clock, transport=sandbox.transport(), listener=listener) as authorizer,
+    ):
         try:
             authorizer.access_token()
         except ReconnectRequired:

@@ -10,8 +10,8 @@ import click
 
 from exact_source import status
 from exact_source.cli import options, printing
-from exact_source.cli.failures import masked
 from exact_source.clock import SystemClock
+from exact_source.redaction import masked
 from exact_source.settings import check_name
 from exact_source.status_schema import SCHEMA
 
