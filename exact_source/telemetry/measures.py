@@ -81,8 +81,8 @@ class Measures:
         place = {"division": event.division, "entity": event.entity}
         self._tell(words.ROWS_REJECTED, event.rejected, **place)
         self._tell(words.ROWS_DELETED, event.deleted, **place)
-        if event.status == "succeeded":
-            self._tell(words.LAG, 0.0, **place)
+        if event.succeeded_at is not None:
+            self._tell(words.LAG, (event.at - event.succeeded_at).total_seconds(), **place)
 
     def _open_breaker(self, event: events.BreakerOpened) -> None:
         self._shut[event.division, event.path] = event.until
@@ -96,7 +96,6 @@ class Measures:
 
     def _see_token(self, event: events.TokenSeen) -> None:
         self._tell(words.TOKEN_AGE, (event.at - event.issued_at).total_seconds())
-        self._tell(words.TOKEN_LEFT, (event.lost_at - event.at).total_seconds())
 
     def _see_outbox(self, event: events.OutboxSeen) -> None:
         self._tell(words.OUTBOX, event.size)

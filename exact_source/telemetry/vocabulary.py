@@ -25,7 +25,6 @@ ROWS = "exact.rows"
 CALLS = "exact.calls"
 DELETED = "exact.deleted"
 LOAD_ID = "exact.load_id"
-WAITED = "exact.waited"
 SECONDS = "exact.wait.seconds"
 REASON = "exact.wait.reason"
 UNTIL = "exact.until"
@@ -48,9 +47,9 @@ ERROR = "error.type"
 
 @dataclass(frozen=True, slots=True)
 class SpanKind:
-    """A kind of span: its name, what it stands under, and what it tells."""
+    """A kind of span: its names, what it stands under (in a run), and what it tells."""
 
-    name: str
+    names: tuple[str, ...]
     parent: str
     attributes: tuple[str, ...]
     meaning: str
@@ -61,31 +60,31 @@ SESSION = "exact.session"
 OF_DIVISION = "exact.division"
 OF_ENTITY = "exact.entity"
 PAGE = "exact.page"
+HTTP = "{method} {url.template}"
 STAGES = {name: f"exact.{name}" for name in ("restore", "normalize", "load", "reconcile")}
 
 SPANS = (
     SpanKind(
-        RUN,
-        "the host's span, or `TRACEPARENT`",
-        (RUN_ID, CONNECTION, DESTINATION, DATASET, SERVER, TAGS, METADATA + "*", STATUS, EXIT_CODE, CALLS, ROWS, ERROR),
-        "one run",
+        (RUN, SESSION),
+        "",
+        (CONNECTION, RUN_ID, DESTINATION, DATASET, SERVER, TAGS, METADATA + "*", STATUS, EXIT_CODE, CALLS, ROWS, ERROR),
+        "one run; a connection opened without one",
     ),
-    SpanKind(SESSION, "the host's span, or `TRACEPARENT`", (CONNECTION,), "a connection opened without a run"),
-    SpanKind(OF_DIVISION, RUN, (DIVISION, CALLS, ROWS), "all that was read of a division"),
+    SpanKind((OF_DIVISION,), RUN, (DIVISION, CALLS, ROWS), "all that was read of a division"),
     SpanKind(
-        OF_ENTITY,
+        (OF_ENTITY,),
         OF_DIVISION,
         (DIVISION, ENTITY, FEED, CURSOR, SHARED_WITH, STATUS, CALLS, ROWS, ERROR),
         "one entity, read to its end",
     ),
-    SpanKind(PAGE, OF_ENTITY, (DIVISION, ENTITY, ROWS), "one page, with all attempts at it"),
+    SpanKind((PAGE,), OF_ENTITY, (DIVISION, ENTITY, ROWS), "one page, with all attempts at it and the pauses between"),
     SpanKind(
-        "METHOD url.template",
+        (HTTP,),
         PAGE,
         (DIVISION, METHOD, RESENT, CODE, SIZE, PATH, SCHEME, TEMPLATE, SERVER, PORT, ERROR, DAILY_LEFT, MINUTELY_LEFT),
-        "one HTTP exchange, of kind client",
+        "one HTTP exchange (kind: client)",
     ),
-    *(SpanKind(name, RUN, (), f"the stage {stage}") for stage, name in STAGES.items()),
+    SpanKind(tuple(STAGES.values()), RUN, (), "the stages of a run beside reading"),
 )
 
 WAIT_EVENT = "exact.wait"
@@ -119,12 +118,11 @@ QUOTA_LEFT = Metric(
     "gauge",
     "{call}",
     (CONNECTION, DIVISION, WINDOW),
-    "what Exact said is left of the `day` or the `minute`",
+    "what Exact said is left of the day or the minute",
 )
 QUOTA = Metric("exact.quota.limit", "gauge", "{call}", (CONNECTION, DIVISION, WINDOW), "calls that Exact allows a day")
 LAG = Metric("exact.lag", "gauge", "s", _PLACE, "since the entity last ended well, told when a run ends")
-TOKEN_AGE = Metric("exact.token.age", "gauge", "s", (CONNECTION,), "since Exact gave out the refresh token")
-TOKEN_LEFT = Metric("exact.token.remaining", "gauge", "s", (CONNECTION,), "until the refresh token is of no use")
+TOKEN_AGE = Metric("exact.token.age", "gauge", "s", (CONNECTION,), "age of the refresh token, which lives 30 days")
 BREAKER = Metric("exact.breaker.open", "gauge", "1", (CONNECTION, DIVISION, PATH), "1 while an endpoint is left alone")
 OUTBOX = Metric("exact.outbox.size", "gauge", "{write}", (CONNECTION,), "writes that are not ended")
 RUN_TIME = Metric(
@@ -157,7 +155,6 @@ METRICS = (
     QUOTA,
     LAG,
     TOKEN_AGE,
-    TOKEN_LEFT,
     BREAKER,
     OUTBOX,
     RUN_TIME,
