@@ -13,10 +13,12 @@ from functools import partial
 from typing import Protocol, TypeAlias
 
 from exact_source.clock import Clock
+from exact_source.errors import ExactError
 from exact_source.events import Event, Listener
 from exact_source.history import Historian
 from exact_source.request_log import request_log
 from exact_source.settings import Settings
+from exact_source.telemetry import telemetry
 
 log = logging.getLogger("exact_source")
 
@@ -31,7 +33,7 @@ class Observer(Protocol):
 
 # Made once per run, or per connection that is opened without one; None when the settings do not ask for it.
 Factory: TypeAlias = Callable[[Settings, Clock], Observer | None]
-FACTORIES: tuple[Factory, ...] = (Historian, request_log)
+FACTORIES: tuple[Factory, ...] = (Historian, request_log, telemetry)
 
 
 class Observers:
@@ -75,7 +77,8 @@ class Observers:
             act()
         except Exception as error:  # whatever it is, the rows come first
             # The words of a foreign error may hold an address with its key: only its kind is told.
-            message = f"{name} stopped: {type(error).__name__}; the run itself is not affected"
+            told = str(error) if isinstance(error, ExactError) else type(error).__name__
+            message = f"{name} stopped: {told}; the run itself is not affected"
             with suppress(Exception):
                 log.warning(message)
             self.warnings.append(message)

@@ -105,6 +105,7 @@ def _tell(report: Report, listener: Listener) -> None:
                 before=one.before,
                 after=one.after,
                 error=one.error,
+                succeeded_at=at if one.status == "succeeded" else None,
             )
         )
     listener(
