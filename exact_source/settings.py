@@ -19,7 +19,9 @@ import platformdirs
 import sqlalchemy
 from dlt.common.typing import TSecretValue
 
+from exact_source import alert_settings
 from exact_source import setting_values as values
+from exact_source.alert_settings import Channel
 from exact_source.errors import ConfigurationError, UnknownName
 from exact_source.setting_values import HOSTS, Deletes, Parser, Secret, UnusableValue
 
@@ -52,6 +54,8 @@ class Settings:
     schema_contract: of dlt, by entity, ``*`` for the others. action_defaults: what actions write where their input says
     nothing, by division (``*`` for all), action and field.
     schema_contract: of dlt, by entity, ``*`` for the others. outbox_days: how long bodies of ended writes are kept.
+    alerts: where problems are told. alert_silence_hours: without a new row, by entity or ``*``, after which that is a
+    problem. alert_token_days: days left of a token from which on it is one.
     """
 
     connection: str
@@ -76,6 +80,9 @@ class Settings:
     schema_contract: Mapping[str, str]
     action_defaults: Mapping[str, Mapping[str, Mapping[str, Any]]]
     outbox_days: int
+    alerts: tuple[Channel, ...]
+    alert_silence_hours: Mapping[str, int]
+    alert_token_days: int
 
     @property
     def connect_command(self) -> str:
@@ -105,6 +112,9 @@ PARSERS: dict[str, Parser] = {
     "schema_contract": values.contracts,
     "action_defaults": values.action_defaults,
     "outbox_days": values.whole(1, 399),
+    "alerts": alert_settings.channels,
+    "alert_silence_hours": alert_settings.silence,
+    "alert_token_days": values.whole(1, 29),
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -120,9 +130,12 @@ DEFAULTS: dict[str, Any] = {
     "schema_contract": {},
     "action_defaults": {},
     "outbox_days": 30,
+    "alerts": (),
+    "alert_silence_hours": {},
+    "alert_token_days": 5,
 }
 # Refused in config.toml, which people commit.
-SECRETS = frozenset({"client_secret", "encryption_key"})
+SECRETS = frozenset({"client_secret", "encryption_key", "alerts"})
 # Never shown: a store URL may hold a password.
 HIDDEN = SECRETS | {"token_store"}
 

@@ -15,9 +15,10 @@ ROOT = Path(exact_source.__file__).parent
 REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
-    errors events clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
-    setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
+    errors masking events clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
+    setting_values alert_settings settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
+    alert_problems alert_rules alert_messages alert_store alert_delivery alerts
     observers ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction mirror loading deletions contracts rejection_log opening sessions proxy resources source drift books
     packages orders runs run_history plan actions
     intents row_writes writeback destination
@@ -25,7 +26,7 @@ ORDER = """
 """.split()
 KNOWLEDGE = """
     errors events catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors drift
-    reconciliation writes lookups envelopes
+    reconciliation writes lookups envelopes masking alert_settings alert_problems alert_rules alert_messages
 """.split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}

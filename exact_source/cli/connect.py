@@ -15,11 +15,11 @@ from click.core import ParameterSource
 from exact_source import consent
 from exact_source.auth import Authorizer
 from exact_source.cli import options, printing
-from exact_source.cli.failures import masked
 from exact_source.clock import SystemClock
 from exact_source.consent import Code, Connected, Question
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.loopback import LoopbackReceiver
+from exact_source.masking import masked
 from exact_source.orders import EXIT_ORDER
 from exact_source.setting_values import Secret, is_loopback
 from exact_source.settings import DEFAULT_CONNECTION, Settings, load_settings, require_credentials, require_redirect_uri

@@ -12,8 +12,8 @@ from exact_source import catalogue, drift
 from exact_source.catalogue import Entity
 from exact_source.choice import chosen_entities
 from exact_source.cli import options, printing
-from exact_source.cli.failures import masked
 from exact_source.drift import Drift
+from exact_source.masking import masked
 from exact_source.opening import Surroundings
 from exact_source.sessions import open_session
 

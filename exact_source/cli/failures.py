@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import threading
 import traceback
@@ -14,12 +13,10 @@ from pathlib import Path
 import click
 
 from exact_source.errors import ExactError, Rejected
+from exact_source.masking import masked
 
 UNEXPECTED = 1
 INTERRUPTED = 130
-# Tokens are longer than any word or path segment; an address may hold a password.
-_LONG = re.compile(r"[\w.!~+=-]{60,}")
-_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
 def exit_code_of(error: BaseException, ctx: click.Context) -> int:
@@ -55,12 +52,6 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def masked(text: str) -> str:
-    """The text without what may be a secret, and without anything that steers a terminal."""
-    text = _LONG.sub("***", _PASSWORD.sub(r"\1:***@", text))
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
 
 
 def print_failure(ctx: click.Context, kind: str, message: str, exit_code: int, **more: object) -> None:

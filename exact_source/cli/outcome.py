@@ -11,8 +11,8 @@ import click
 
 from exact_source.books import TABLE
 from exact_source.cli import printing
-from exact_source.cli.failures import masked
 from exact_source.jobs import Outcome
+from exact_source.masking import masked
 from exact_source.orders import Report, Target
 from exact_source.reconciliation import Reconciliation
 from exact_source.rejection_log import TABLE as REJECTED

@@ -11,10 +11,10 @@ import click
 
 from exact_source import refusals, run_history
 from exact_source.cli import options, printing
-from exact_source.cli.failures import masked
 from exact_source.clock import SystemClock
 from exact_source.connections import Connection, Token
 from exact_source.errors import ReconnectRequired
+from exact_source.masking import masked
 from exact_source.settings import DEFAULT_CONNECTION, load_settings
 from exact_source.tokens import TokenStore
 
