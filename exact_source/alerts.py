@@ -102,9 +102,8 @@ def _settled(settings: Settings, clock: Clock, notes: Notes, more: list[Finding]
 
 def _context(settings: Settings, notes: Notes) -> Context:
     run = notes.run
-    if run is None:
-        return Context(settings.connection, host=urlsplit(settings.base_url).netloc)
-    return Context(run.connection, run.tags, run.metadata, run.run_id, run.host)
+    host = urlsplit(settings.base_url).netloc
+    return Context(settings.connection, settings.tags, settings.metadata, run.run_id if run else None, host)
 
 
 def _silence(

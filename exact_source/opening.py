@@ -14,6 +14,7 @@ import httpx
 
 from exact_source import ledger
 from exact_source.auth import Authorizer
+from exact_source.choice import Patterns
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
 from exact_source.connections import Connection
@@ -96,11 +97,13 @@ def _terms(settings: Settings, known: Connection | None) -> Terms:
     )
 
 
-def known_divisions(connection: Connection | None) -> list[int]:
-    """The divisions seen when consent was given, the user's current one first."""
+def known_divisions(connection: Connection | None, patterns: Patterns | None = None) -> list[int]:
+    """The divisions seen when consent was given, the user's current one first; with ``patterns`` those that fit."""
     identity = connection.identity if connection else None
     if identity is None:
         return []
+    if patterns:
+        return list(patterns.chosen({division.code: division.description for division in identity.divisions}))
     current = [identity.current_division] if identity.current_division else []
     return current + [division.code for division in identity.divisions]
 
@@ -138,7 +141,7 @@ def _taken(lock: RunLock, client: Client, division: int) -> None:
 
 def division_of(settings: Settings, known: Connection | None, asked: int | None) -> int:
     """The division to work in: the one asked for, else the only one there is. Never the one last opened (§10)."""
-    choices = list(settings.divisions or dict.fromkeys(known_divisions(known)))
+    choices = list(settings.divisions or dict.fromkeys(known_divisions(known, settings.patterns)))
     if asked is None and len(choices) != 1:
         named = f" of {', '.join(map(str, sorted(choices)))}" if choices else ""
         raise ConfigurationError(f"name a division{named}: --division CODE, or the setting divisions")

@@ -21,11 +21,16 @@ EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, DIFFERENCES, 5, 0)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the rows go. ``database`` is a file for DuckDB, or credentials as the destination writes them."""
+    """Where the rows go. ``database`` is a file for DuckDB, or credentials as the destination writes them.
+
+    ``part``: runs that load into one dataset at the same time need a name each, such as the code of their division.
+    Each has a pipeline, a state and a staging dataset of its own.
+    """
 
     destination: str = "duckdb"
     database: str | None = None
     dataset: str = "exact_online"
+    part: str = ""
 
     @property
     def place(self) -> str:

@@ -68,7 +68,9 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
 
 def _identified(order: Order, settings: Settings) -> Run:
     host = urlsplit(settings.base_url).netloc
-    return Run(uuid.uuid4().hex, order.connection, host, order.target.destination, order.target.dataset)
+    run_id, target = uuid.uuid4().hex, order.target
+    told = (settings.tags, settings.metadata)
+    return Run(run_id, order.connection, host, target.destination, target.dataset, *told)
 
 
 def _tell(report: Report, listener: Listener) -> None:
@@ -186,6 +188,7 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
     pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
+        packages.make_tables(pipeline, around.clock)
         pipeline.load()
     extraction = extraction_of(source)
     arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
@@ -197,6 +200,7 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         pipeline.normalize()
         around.listener(StageReached(around.clock.now(), "load"))
         packages.append_to(pipeline, arrivals.take_new(Mirror()))
+        packages.make_tables(pipeline, around.clock)
         pipeline.load(raise_on_failed_jobs=True)
 
 
@@ -266,7 +270,7 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     packages.mend(folder / name)
     pipeline = dlt.pipeline(
         pipeline_name=name,
-        destination=destination_of(target),
+        destination=destination_of(target, f"{connection}_{target.part}" if target.part else ""),
         dataset_name=target.dataset,
         pipelines_dir=str(folder),
     )
@@ -278,15 +282,19 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
 
 def pipeline_name(connection: str, target: Target) -> str:
     seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
-    return f"exact_online_{connection}_{seal}"
+    return f"exact_online_{connection}_{seal}{f'_{target.part}' if target.part else ''}"
 
 
 def _absolute(target: Target) -> str:
     return str(Path(target.place).absolute()) if target.destination == "duckdb" else target.place
 
 
-def destination_of(target: Target) -> Destination[Any, Any]:
-    """The dlt destination, with the database as its credentials. ConfigurationError when dlt does not know it."""
+def destination_of(target: Target, share: str = "") -> Destination[Any, Any]:
+    """The dlt destination, with the database as its credentials. ConfigurationError when dlt does not know it.
+
+    ``share`` names a staging dataset of its own: in a shared one, loads would empty each other's tables.
+    """
+    staging: dict[str, Any] = {"staging_dataset_name_layout": f"%s_staging_{share}"} if share else {}
     try:
         if target.destination == "duckdb":
             if Path(_absolute(target)).stem == target.dataset:
@@ -295,10 +303,10 @@ def destination_of(target: Target) -> Destination[Any, Any]:
                     f"the DuckDB file {target.place} and the dataset {target.dataset} have the same name, which DuckDB "
                     "cannot tell apart; choose another --database or --dataset"
                 )
-            return dlt.destinations.duckdb(_absolute(target))
+            return dlt.destinations.duckdb(_absolute(target), **staging)
         factory = getattr(dlt.destinations, target.destination)
     except AttributeError:
         raise ConfigurationError(
             f"dlt has no destination {target.destination!r}; duckdb and postgres are examples of those it has"
         ) from None
-    return factory(target.database) if target.database else factory()  # type: ignore[no-any-return]
+    return factory(target.database, **staging) if target.database else factory(**staging)  # type: ignore[no-any-return]

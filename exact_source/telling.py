@@ -53,13 +53,14 @@ def day_spent(attempt: Attempt, until: datetime | None, reserve: int) -> DayQuot
     beyond = f" beyond the {reserve} of daily_reserve" if reserve else ""
     when = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
     return DayQuotaSpent(
-        f"division {attempt.call.division} has no calls left{beyond}{when}; the next run goes on from here"
+        f"division {attempt.call.division} has no calls left{beyond}{when}; the next run goes on from here",
+        until=until,
     )
 
 
 def blocked(attempt: Attempt, why: Blocked) -> EndpointBlocked:
-    until = f"{why.until:%Y-%m-%d %H:%M} UTC"
-    return EndpointBlocked(f"{attempt.call.path} is not asked until {until}: {why.why}")
+    told = f"{attempt.call.path} is not asked until {why.until:%Y-%m-%d %H:%M} UTC: {why.why}"
+    return EndpointBlocked(told, until=why.until)
 
 
 def undecided(attempt: Attempt, error: Exception) -> Undecided:

@@ -16,11 +16,11 @@ REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
     errors masking events clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
-    setting_values alert_settings settings secrets_at_rest token_lock store connections tokens token_answers refusals host
+    setting_values connection_values alert_settings setting_keys settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
     alert_problems alert_rules alert_messages alert_store alert_delivery alerts
     observers ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction mirror loading deletions contracts rejection_log opening sessions proxy resources source drift books
-    packages orders runs run_history plan actions
+    packages orders runs parts run_history plan actions
     intents row_writes writeback destination
     sandbox cli __main__
 """.split()
