@@ -41,6 +41,7 @@ class Clearing:
     """Something was found to be right. ``is_silent``: its end is not worth telling.
 
     ``items``: which of them, all for None; an item with commas in its name is covered when all its parts are.
+    ``since``: when it was right, if not now; what was seen wrong after that stays.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Clearing:
     entity: str | None = None
     items: frozenset[str] | None = None
     is_silent: bool = False
+    since: datetime | None = None
 
     @property
     def key(self) -> Key:
@@ -157,7 +159,7 @@ class Book:
 
     def _clear(self, clearing: Clearing) -> None:
         known = self.open.get(clearing.key)
-        if known is None:
+        if known is None or (clearing.since is not None and clearing.since <= known.seen_at):
             return
         covered = clearing.items
         left = {} if covered is None else {k: v for k, v in known.items.items() if not covered >= {*k.split(",")}}

@@ -164,7 +164,9 @@ def _connection(notes: Notes, terms: Terms) -> Verdicts:
         yield reconnect(lost)
         yield Clearing("token", is_silent=True)
     elif notes.token is not None:
-        yield Clearing("reconnect")
+        # A token at hand proves nothing, only one that was given out since, or an entity that was read.
+        is_read = any(one.status == "succeeded" for one in notes.done)
+        yield Clearing("reconnect", since=None if is_read else notes.token.issued_at)
         left = notes.token.lost_at - terms.now
         if left <= timedelta(days=terms.token_days):
             yield _expiring(notes.token, left, terms.connection)
