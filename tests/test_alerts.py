@@ -13,6 +13,7 @@ import pytest
 from alert_receiver import PATH, Receiver, receiving
 from command_line import FIRST, SECOND, Desk, accounts, read_json, table
 from connecting import ShiftedClock
+from exact_source import catalogue
 from strict_exact import Canned, Division, Raw, StrictExact
 
 ACCOUNTS, ITEMS, TYPES = "sync/CRM/Accounts", "sync/Logistics/Items", "financial/GLTransactionTypes"
@@ -168,6 +169,23 @@ def test_rows_that_do_not_fit_are_told_once_per_division(desk: Desk, receiver: R
     desk.exact.upsert(ACCOUNTS, FIRST, {**accounts(9)[-1], "Name": "Mended"})
     desk.load("--entity", "accounts", **channels)
     assert receiver.told[1:] == [("resolved", "rejected", FIRST)]
+
+
+def test_a_member_that_exact_has_no_more_is_told_once_for_all_divisions_until_it_is_back(
+    desk: Desk, receiver: Receiver
+) -> None:
+    channels = settings(receiver)
+    known = catalogue.endpoint(ITEMS)
+    edm = {member.name: member.edm for member in known.fields}
+    desk.exact.take(ITEMS, "Notes")
+    for _ in range(2):
+        assert desk.load("--entity", "items", **channels).exit_code == 0
+    assert receiver.told == [("opened", "schema", None)]
+    told = receiver.posted[0].json
+    assert (told["entity"], told["what"]) == ("items", ["Notes: vanished"])
+    desk.exact.give(ITEMS, "Notes", edm["Notes"])
+    assert desk.load("--entity", "items", **channels).exit_code == 0
+    assert receiver.told[1:] == [("resolved", "schema", None)]
 
 
 def test_channels_hear_only_of_what_they_want(desk: Desk, receiver: Receiver) -> None:
