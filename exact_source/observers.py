@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeAlias
 
+from exact_source import alerts
 from exact_source.clock import Clock
 from exact_source.errors import ExactError
 from exact_source.events import Event, Listener
@@ -33,7 +34,7 @@ class Observer(Protocol):
 
 # Made once per run, or per connection that is opened without one; None when the settings do not ask for it.
 Factory: TypeAlias = Callable[[Settings, Clock], Observer | None]
-FACTORIES: tuple[Factory, ...] = (Historian, request_log, telemetry)
+FACTORIES: tuple[Factory, ...] = (Historian, request_log, telemetry, alerts.observer)
 
 
 class Observers:

@@ -102,7 +102,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def base_url(value: object) -> str:
-    url, parts = _web_address(value)
+    url, parts = web_address(value)
     if not odata.is_of(url, url):
         raise UnusableValue("is not a web address with a plain host; write a host with foreign letters as xn--...")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -112,13 +112,14 @@ def base_url(value: object) -> str:
 
 def redirect_uri(value: object) -> str:
     """Kept to the character: Exact compares it with the registered one (§2.1)."""
-    uri, parts = _web_address(value)
+    uri, parts = web_address(value)
     if parts.fragment:
         raise UnusableValue("must not hold a fragment (#)")
     return uri
 
 
-def _web_address(value: object) -> tuple[str, SplitResult]:
+def web_address(value: object) -> tuple[str, SplitResult]:
+    """A URL and its parts: https, or http to this machine; never with a user name."""
     url = text(value)
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\\]", url):

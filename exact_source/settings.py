@@ -19,8 +19,9 @@ import platformdirs
 import sqlalchemy
 from dlt.common.typing import TSecretValue
 
-from exact_source import connection_values, log_settings, setting_keys
+from exact_source import alert_settings, connection_values, log_settings, setting_keys
 from exact_source import setting_values as values
+from exact_source.alert_settings import Channel
 from exact_source.choice import Patterns
 from exact_source.errors import ConfigurationError, UnknownName
 from exact_source.setting_keys import CONNECTIONS, SECTIONS
@@ -59,6 +60,8 @@ class Settings:
     runs. tags, metadata: words of the user's own, which go along with what is told of the connection.
     log_days: how long the request log is kept, 0 for none. log_bodies: endpoints whose bodies it keeps, without
     personal fields and those that log_redact names. load_requests: each run loads the log.
+    alerts: where problems are told. alert_silence_hours: without a new row, by entity or ``*``, after which that is a
+    problem. alert_token_days: days left of a token from which on it is one.
     """
 
     connection: str
@@ -97,6 +100,9 @@ class Settings:
     schedule: str | None
     tags: tuple[str, ...]
     metadata: Mapping[str, str]
+    alerts: tuple[Channel, ...]
+    alert_silence_hours: Mapping[str, int]
+    alert_token_days: int
 
     @property
     def patterns(self) -> Patterns:
@@ -145,6 +151,9 @@ PARSERS: dict[str, Parser] = {
     "schedule": connection_values.schedule,
     "tags": connection_values.listed,
     "metadata": connection_values.table_of_text,
+    "alerts": alert_settings.channels,
+    "alert_silence_hours": alert_settings.silence,
+    "alert_token_days": values.whole(1, 29),
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -171,11 +180,14 @@ DEFAULTS: dict[str, Any] = {
     "destination": "duckdb",
     "tags": (),
     "metadata": {},
+    "alerts": (),
+    "alert_silence_hours": {},
+    "alert_token_days": 5,
 }
 # Choose divisions by name, instead of by code.
 PATTERNS = ("include", "exclude")
 # Refused in config.toml, which people commit.
-SECRETS = frozenset({"client_secret", "encryption_key"})
+SECRETS = frozenset({"client_secret", "encryption_key", "alerts"})
 # Never shown: these may hold a password.
 HIDDEN = SECRETS | {"token_store", "database"}
 

@@ -524,6 +524,17 @@ class StrictExact:
                 if route == name:
                     self._rows[route, code] = [table.row(row) for row in rows]
 
+    def take(self, path: str, member: str) -> None:
+        """From now on a table lacks this member."""
+        with self._lock:
+            name = _route(path)
+            fields = {known: edm for known, edm in self._tables[name].fields.items() if known != member}
+            self._tables[name] = table = replace(self._tables[name], fields=fields)
+            for (route, code), rows in self._rows.items():
+                if route == name:
+                    kept = ({known: value for known, value in row.items() if known != member} for row in rows)
+                    self._rows[route, code] = [table.row(row) for row in kept]
+
     def clear(self, path: str, division: int) -> None:
         """Forget all rows of a table, without a trace."""
         with self._lock:

@@ -26,6 +26,7 @@ COMMANDS = {
     "outbox": "List the writes to Exact, and decide what became of those in doubt.",
     "status": "Tell how connections and their last runs stand, without asking Exact.",
     "logs": "Show the requests to Exact that were made.",
+    "alerts": "List open problems, look for those that need no run, and try the channels.",
     "actions": "List the actions, or tell what one takes and gives.",
     "call": "Call an action: read or write single records on request.",
     "sandbox": "Serve a make-believe Exact Online on this machine.",
