@@ -14,7 +14,7 @@ from typing import Any
 import dlt
 import pyarrow as pa
 
-from exact_source import odata
+from exact_source import odata, warehouse
 from exact_source.catalogue import endpoint
 from exact_source.client import Client
 from exact_source.columns import DECIMAL, UTC_MICROSECONDS
@@ -138,4 +138,5 @@ def _write(pipeline: dlt.Pipeline, compared: Iterable[Comparison], run_id: str, 
         primary_key=["division", "reporting_year", "reporting_period", "gl_account"],
         merge_key=["division"],
     )
-    pipeline.run(kept)
+    with warehouse.alone(pipeline):
+        pipeline.run(kept)

@@ -49,7 +49,7 @@ SETTINGS: dict[str, Any] = {
 def settings() -> Iterator[None]:
     """Lets dlt find our settings where nobody else has set them."""
     # It has no secrets, but would have to ask of every value whether it is one.
-    ours = CustomLoaderDocProvider("exact-source", lambda: SETTINGS, supports_secrets=True)
+    ours = CustomLoaderDocProvider("exact-source", lambda: SETTINGS, supports_secrets=True, locations=[])
     providers = Container()[PluggableRunContext].providers.providers
     providers.append(ours)
     try:

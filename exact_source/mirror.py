@@ -27,6 +27,7 @@ from dlt.destinations.exceptions import (
 )
 from pyarrow import csv
 
+from exact_source import warehouse
 from exact_source.tables import DELETED_AT
 
 AT_ONCE = 500  # keys in one question
@@ -87,7 +88,8 @@ class _Questions:
         text.seek(0)
         with self.client.native_connection.cursor() as cursor:
             cursor.copy_expert(f"COPY {LENT} FROM STDIN (FORMAT csv)", text)
-        self.client.execute_sql(f"ANALYZE {LENT}")
+        # Answers are mostly empty: a plan that is quick to find a first row compares every row with every key.
+        self.client.execute_sql(f"ANALYZE {LENT}; SET enable_nestloop = off; SET cursor_tuple_fraction = 1")
         return True
 
     def is_lent(self, columns: Sequence[str], rows: str) -> str:
@@ -128,6 +130,19 @@ class Mirror:
         self._is_deaf = False
         self._pipeline: dlt.Pipeline | None = None
         self._client: Any = None
+
+    def is_fit(self) -> bool:
+        """False when rows go to a function of somebody's own, where nobody removes them; True also without a pipeline.
+
+        Raises ConfigurationError for a destination in which tables would silently be wrong.
+        """
+        pipeline = _active_pipeline()
+        if pipeline is None or pipeline.destination is None:
+            return True
+        if isinstance(pipeline.destination, dlt.destinations.destination):
+            return False
+        warehouse.check(pipeline.destination)
+        return True
 
     @property
     def is_known(self) -> bool:

@@ -13,6 +13,7 @@ from exact_source.events import Run
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
 from exact_source.reconciliation import Reconciliation
+from exact_source.warehouse import without_password
 
 DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances
 # The worst first: what needs a person comes before what passes by itself.
@@ -21,21 +22,24 @@ EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, DIFFERENCES, 5, 0)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the rows go. ``database`` is a file for DuckDB, or credentials as the destination writes them.
+    """Where the rows go. ``database`` is a file for DuckDB, or credentials as the destination writes them; without it
+    they are those of dlt's configuration.
 
     ``part``: runs that load into one dataset at the same time need a name each, such as the code of their division.
     Each has a pipeline, a state and a staging dataset of its own.
     """
 
     destination: str = "duckdb"
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)
     dataset: str = "exact_online"
     part: str = ""
 
     @property
     def place(self) -> str:
-        """The database as a person would name it."""
-        return self.database or ("exact.duckdb" if self.destination == "duckdb" else self.destination)
+        """The database as a person would name it; a password shows as ``***``."""
+        if self.destination == "duckdb":
+            return self.database or "exact.duckdb"
+        return without_password(self.database) if self.database else self.destination
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
 from dlt.common.storages import LoadStorage, NormalizeStorage, PackageStorage
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
+from pyarrow import parquet
 
 from exact_source.clock import Clock
 
@@ -128,6 +129,22 @@ def make_tables(pipeline: dlt.Pipeline, clock: Clock) -> None:
             if seconds is None:
                 raise
             clock.sleep(seconds)
+
+
+def leave_out_empty(pipeline: dlt.Pipeline) -> None:
+    """Takes files without rows out of what is to be loaded into Postgres, and makes their tables all the same.
+
+    A feed without rows and a contract that discards all of them make such files; ADBC fails on them (dlt 1.31).
+    """
+    if pipeline.destination.capabilities().sqlglot_dialect != "postgres":
+        return
+    folder = Path(pipeline.working_dir, NORMALIZED)
+    files = folder.glob(f"*/{PackageStorage.NEW_JOBS_FOLDER}/*.parquet")
+    empty = [file for file in files if parquet.read_metadata(file).num_rows == 0]
+    if empty:
+        pipeline.sync_schema()
+    for file in empty:
+        file.unlink()
 
 
 def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:

@@ -26,6 +26,11 @@ from exact_source.mirror import Mirror
 from exact_source.rejection_log import RejectionLog
 from exact_source.tables import DELETED_AT
 
+UNFIT = (
+    "what this destination holds cannot be asked: rows that Exact logs as deleted come with _deleted_at and must be "
+    "removed by you; rows that a full reading did not meet are not told at all"
+)
+
 
 def resource(entity: Entity, extraction: Extraction, mirror: Mirror) -> DltResource:
     """The resource of one entity. Building it touches neither network nor settings."""
@@ -46,6 +51,10 @@ def resource(entity: Entity, extraction: Extraction, mirror: Mirror) -> DltResou
 
 
 def _taken(entity: Entity, extraction: Extraction, mirror: Mirror) -> Iterator[Any]:
+    if "is fit" not in extraction.kept:
+        extraction.kept["is fit"] = mirror.is_fit()
+        if not extraction.kept["is fit"]:
+            extraction.warn(UNFIT)
     state = dlt.current.resource_state()
     marks: dict[str, Any] = state.setdefault("bookmarks", {})
     extraction.want(entity, {int(code): Bookmark.from_state(kept) for code, kept in marks.items()})

@@ -5,23 +5,20 @@ Owns the pipeline of a connection and the report; what is read and how is the so
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import dlt
-from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import books, loading, packages
+from exact_source import books, loading, packages, warehouse
 from exact_source.choice import asked_names, chosen_entities
 from exact_source.errors import Busy, ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import BooksCompared, EntityDone, Listener, Run, RunEnded, RunStarted, StageReached
@@ -37,6 +34,7 @@ from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
 from exact_source.settings import Settings, load_settings, private_folder
 from exact_source.source import exact_online, extraction_of
+from exact_source.targets import pipeline_name, pipeline_of
 
 ROUND_SECONDS = 900.0
 INTERRUPTED = 130  # exit code of what was stopped by a signal
@@ -222,13 +220,17 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
     Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
     """
     around.listener(StageReached(around.clock.now(), "restore"))
-    with loading.kept_open(pipeline):
-        pipeline = packages.trusting_destination(pipeline)
-        pipeline.sync_destination()
-    if pipeline.has_pending_data:
-        pipeline.normalize()
-        packages.make_tables(pipeline, around.clock)
-        pipeline.load()
+    warehouse.reach(pipeline)
+    with warehouse.translated(pipeline):
+        with loading.kept_open(pipeline):
+            pipeline = packages.trusting_destination(pipeline)
+            pipeline.sync_destination()
+        if pipeline.has_pending_data:
+            pipeline.normalize()
+            with warehouse.alone(pipeline):
+                packages.make_tables(pipeline, around.clock)
+                packages.leave_out_empty(pipeline)
+                pipeline.load()
     extraction = extraction_of(source)
     arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
     while not extraction.is_over:
@@ -238,9 +240,10 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         around.listener(StageReached(around.clock.now(), "normalize"))
         pipeline.normalize()
         around.listener(StageReached(around.clock.now(), "load"))
-        with loading.kept_open(pipeline):
+        with warehouse.alone(pipeline), loading.kept_open(pipeline):
             packages.append_to(pipeline, arrivals.take_new(Mirror()))
             packages.make_tables(pipeline, around.clock)
+            packages.leave_out_empty(pipeline)
             pipeline.load(raise_on_failed_jobs=True)
 
 
@@ -297,56 +300,5 @@ def _translated(error: BaseException) -> ExactError:
             raise seen from None  # dlt holds signals back and wraps them as well
         seen = seen.__cause__ or seen.__context__
     step = getattr(error, "step", "sync")
-    told = str(getattr(error, "exception", error)).splitlines()
-    return Retryable(
-        f"the destination failed in step {step}: {told[0] if told else type(error).__name__}. "
-        "Nothing is lost: run again, and the load goes on from here"
-    )
-
-
-def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
-    """The pipeline of one connection and target. Its state never mixes with that of another database."""
-    folder, name = private_folder("pipelines"), pipeline_name(connection, target)
-    packages.mend(folder / name)
-    pipeline = dlt.pipeline(
-        pipeline_name=name,
-        destination=destination_of(target, f"{connection}_{target.part}" if target.part else ""),
-        dataset_name=target.dataset,
-        pipelines_dir=str(folder),
-    )
-    if target.destination == "duckdb" and not Path(_absolute(target)).exists() and pipeline.first_run is False:
-        # The file was taken away: what the state says was read is no longer there.
-        pipeline = pipeline.drop()
-    return pipeline
-
-
-def pipeline_name(connection: str, target: Target) -> str:
-    seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
-    return f"exact_online_{connection}_{seal}{f'_{target.part}' if target.part else ''}"
-
-
-def _absolute(target: Target) -> str:
-    return str(Path(target.place).absolute()) if target.destination == "duckdb" else target.place
-
-
-def destination_of(target: Target, share: str = "") -> Destination[Any, Any]:
-    """The dlt destination, with the database as its credentials. ConfigurationError when dlt does not know it.
-
-    ``share`` names a staging dataset of its own: in a shared one, loads would empty each other's tables.
-    """
-    staging: dict[str, Any] = {"staging_dataset_name_layout": f"%s_staging_{share}"} if share else {}
-    try:
-        if target.destination == "duckdb":
-            if Path(_absolute(target)).stem == target.dataset:
-                # DuckDB names the catalog after the file, and then cannot tell catalog from schema.
-                raise ConfigurationError(
-                    f"the DuckDB file {target.place} and the dataset {target.dataset} have the same name, which DuckDB "
-                    "cannot tell apart; choose another --database or --dataset"
-                )
-            return loading.asked_once(dlt.destinations.duckdb, _absolute(target), **staging)
-        factory = getattr(dlt.destinations, target.destination)
-    except AttributeError:
-        raise ConfigurationError(
-            f"dlt has no destination {target.destination!r}; duckdb and postgres are examples of those it has"
-        ) from None
-    return loading.asked_once(factory, *([target.database] if target.database else []), **staging)
+    told = str(getattr(error, "exception", error)) or type(error).__name__
+    return warehouse.fault(told, f"failed in step {step}")

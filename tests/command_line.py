@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import duckdb
 from click.testing import CliRunner, Result
 from cryptography.fernet import Fernet
 
@@ -23,8 +22,10 @@ from exact_source.clock import Clock, SystemClock
 from exact_source.consent import Question, connect
 from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
+from exact_source.warehouse import without_password
 from leaks import WATCH
 from strict_exact import Division, StrictExact, Table
+from warehouses import DuckFile, Warehouse
 
 REPOSITORY = Path(__file__).parent.parent
 FIRST, SECOND = 124132, 124133
@@ -60,10 +61,11 @@ class Overheard(subprocess.Popen[str]):
 
 @dataclass(frozen=True)
 class Desk:
-    """One user: a home, a database file and an Exact. ``run`` is in this process, ``start`` is a process."""
+    """One user: a home, a warehouse (by default a DuckDB file) and an Exact. ``run`` is in this process, ``start`` is a process."""
 
     exact: StrictExact
     home: Path
+    warehouse: Warehouse | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,15 +89,21 @@ class Desk:
     def database(self) -> Path:
         return self.home / "books.duckdb"
 
+    @property
+    def place(self) -> Warehouse:
+        return self.warehouse or DuckFile(self.database)
+
     def run(self, *arguments: str, **environment: str) -> Result:
         """The command in this process; exceptions that it should have told are raised."""
         told = CliRunner().invoke(main, arguments, env={**self.environment, **environment}, catch_exceptions=False)
-        WATCH.hear(f"the output of exact-source {' '.join(arguments)}", told.output)
+        WATCH.hear(f"the output of exact-source {' '.join(without_password(one) for one in arguments)}", told.output)
         self.has_kept_its_secrets(told.output)
         return told
 
     def load(self, *arguments: str, **environment: str) -> Result:
-        return self.run("run", "--database", str(self.database), *arguments, **environment)
+        target = self.place.target
+        where = ("--destination", target.destination, "--database", str(target.database))
+        return self.run("run", *where, *arguments, **environment)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return Overheard(
@@ -124,8 +132,7 @@ class Desk:
         return {name.removeprefix(start).lower(): value for name, value in self.environment.items() if start in name}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.database), read_only=True) as database:
-            return database.execute(sql).fetchall()
+        return self.place.ask(sql)
 
     def has_kept_its_secrets(self, text: str) -> None:
         assert [secret for secret in [KEY, *self.exact.issued_secrets] if secret in text] == []

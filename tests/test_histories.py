@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from exact_source import Order, Report, Surroundings, Target, run
+from exact_source import Order, Report, Surroundings, run
 from exact_source.auth import Authorizer
 from exact_source.clock import ManualClock
 from exact_source.consent import Question, connect
@@ -27,7 +27,9 @@ from exact_source.events import Event, StageReached
 from exact_source.sandbox import Fault, Sandbox
 from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
-from interruption import contents, differences
+from interruption import differences
+from postgres_server import Postgres
+from warehouses import DuckFile, PostgresDatabase, Warehouse, contents
 
 DIVISIONS = (100001, 100002)
 # Of each kind of feed at least one; header and lines of quotations have streams of their own, invoices share one.
@@ -76,8 +78,8 @@ def cut_at(stage: str) -> Callable[[Event], None]:
 class Company:
     """A sandbox with few rows, a connection to it, and a database that mirrors it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.clock, self.folder = ManualClock(), folder
+    def __init__(self, folder: Path, warehouse: Warehouse) -> None:
+        self.clock, self.warehouse = ManualClock(), warehouse
         self.sandbox = Sandbox(self.clock, scale="bare")
         self.overrides: dict[str, object] = {
             "base_url": self.sandbox.base_url,
@@ -97,14 +99,14 @@ class Company:
             connect(authorizer, question.answered(self.sandbox.consent(question.url)), question.redirect_uri)
         store.close()
 
-    def run(self, name: str = "mirror", **options: Any) -> Report:
+    def run(self, place: Warehouse | None = None, **options: Any) -> Report:
         surroundings = {key: options.pop(key) for key in ("listener", "max_calls") if key in options}
         around = Surroundings(self.clock, self.sandbox.transport(), overrides=self.overrides, **surroundings)
-        target = Target(database=str(self.folder / f"{name}.duckdb"))
+        target = (place or self.warehouse).target
         return run(Order(entities=ENTITIES, divisions=DIVISIONS, target=target, **options), around)
 
     def equals_a_clean_load(self) -> None:
-        """Heals Exact, lets a week pass, runs once, and compares with a file that has just been filled."""
+        """Heals Exact, lets a week pass, runs once, and compares with a database that has just been filled."""
         self.sandbox.heal()
         self.clock.sleep(8 * DAY * 60)
         self.connect()
@@ -112,9 +114,9 @@ class Company:
         if report.status == "suspect":
             report = self.run(accept_fewer=True)
         assert report.status == "succeeded", report.as_json()
-        clean = self.run("clean")
-        assert clean.status == "succeeded"
-        found, wanted = (contents(self.folder / f"{name}.duckdb") for name in ("mirror", "clean"))
+        clean = self.warehouse.another()
+        assert self.run(clean).status == "succeeded"
+        found, wanted = contents(self.warehouse), contents(clean)
         assert found.keys() == wanted.keys()
         for name, rows in wanted.items():
             assert found[name] == rows, f"{name}: {differences(found[name], rows)}"
@@ -130,7 +132,10 @@ class History(RuleBasedStateMachine):
         self._environment.setenv("XDG_DATA_HOME", str(self._folder))
         self._made = 0
         self._withdrawn: set[tuple[str, int]] = set()
-        self.company = Company(self._folder)
+        self.company = Company(self._folder, self.warehouse(self._folder))
+
+    def warehouse(self, folder: Path) -> Warehouse:
+        return DuckFile(folder / "mirror.duckdb")
 
     def teardown(self) -> None:
         try:
@@ -219,12 +224,39 @@ class History(RuleBasedStateMachine):
 
 EXAMPLES = int(os.environ.get("EXACT_HISTORIES", "6"))
 TestHistory = pytest.mark.timeout(300 + 30 * EXAMPLES)(History.TestCase)
-TestHistory.settings = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=16,
-    deadline=None,
-    derandomize="EXACT_HISTORIES" not in os.environ,
-    # Shrinking takes minutes: a failure found in the suite is made small on demand, with EXACT_HISTORIES set.
-    phases=list(Phase) if "EXACT_HISTORIES" in os.environ else [Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
+
+
+class HistoryInPostgres(History):
+    """The same in a database of a real server."""
+
+    server: Postgres
+
+    def warehouse(self, folder: Path) -> Warehouse:
+        del folder
+        return PostgresDatabase(self.server, self.server.new_database())
+
+
+@pytest.fixture
+def served(postgres: Postgres) -> None:
+    HistoryInPostgres.server = postgres
+
+
+TestHistoryInPostgres = pytest.mark.usefixtures("served")(
+    pytest.mark.timeout(300 + 30 * EXAMPLES)(HistoryInPostgres.TestCase)
 )
+
+
+def chosen(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=16,
+        deadline=None,
+        derandomize="EXACT_HISTORIES" not in os.environ,
+        # Shrinking takes minutes: a failure found in the suite is made small on demand, with EXACT_HISTORIES set.
+        phases=list(Phase) if "EXACT_HISTORIES" in os.environ else [Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+TestHistory.settings = chosen(EXAMPLES)
+TestHistoryInPostgres.settings = chosen(max(EXAMPLES // 3, 1))

@@ -99,8 +99,8 @@ def test_500_writes_that_lose_their_answers_make_500_documents(tmp_path: Path) -
         assert {state for _, state, _ in at.stored()} == {"done"}
 
 
-def test_a_process_killed_after_sending_leaves_what_the_next_one_looks_up(tmp_path: Path) -> None:
-    with shop(tmp_path, HurriedClock(), refresh_after=0) as at:
+def test_a_process_killed_after_sending_leaves_what_the_next_one_looks_up(tmp_path: Path, store_url: str) -> None:
+    with shop(tmp_path, HurriedClock(), url=store_url, refresh_after=0) as at:
         killed: list[Any] = []
         at.exact.plot.of = lambda call: None if killed else killed.append(1) or Ruin(lambda: os.kill(process.pid, 9))
         process = started(submit_all, at.overrides, ["A1"])

@@ -22,8 +22,8 @@ DOWN = Canned(503, "<html>Exact Online is being maintained</html>")
 
 
 @pytest.fixture
-def at(tmp_path: Path) -> Iterator[Shop]:
-    with shop(tmp_path) as opened:
+def at(tmp_path: Path, store_url: str) -> Iterator[Shop]:
+    with shop(tmp_path, url=store_url) as opened:
         yield opened
     assert opened.exact.violations == []
 
@@ -195,9 +195,10 @@ def test_a_deletion_whose_answer_was_lost_is_done_when_the_row_is_gone(at: Shop)
     assert at.orders() == []
 
 
-def test_bodies_lie_encrypted_in_the_store(at: Shop) -> None:
+def test_bodies_lie_encrypted_in_the_store(tmp_path: Path) -> None:
     body = {"Name": "Koffiehuis De Zwaan", "Email": "zwaan@example.test"}
-    at.submit(Write(ACCOUNTS, "POST", DIVISION, body=body))
+    with shop(tmp_path) as at:
+        at.submit(Write(ACCOUNTS, "POST", DIVISION, body=body))
     raw = b"".join(path.read_bytes() for path in at.user.home.glob("tokens.db*"))
     assert b"exact_outbox" in raw
     assert [name for name in (b"Zwaan", b"zwaan@example") if name in raw] == []

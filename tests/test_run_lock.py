@@ -21,8 +21,8 @@ from exact_source.errors import Busy, Forbidden
 from exact_source.opening import Surroundings
 from exact_source.orders import Target
 from exact_source.run_lock import only_run
-from exact_source.runs import pipeline_name
 from exact_source.sessions import open_session
+from exact_source.targets import pipeline_name
 from postgres_server import Postgres
 from strict_exact import Canned, StrictExact
 

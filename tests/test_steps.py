@@ -20,8 +20,8 @@ CONTENT = base64.b64encode(b"%PDF-1.4 a scanned order").decode()
 
 
 @pytest.fixture
-def at(tmp_path: Path) -> Iterator[Shop]:
-    with shop(tmp_path) as opened:
+def at(tmp_path: Path, store_url: str) -> Iterator[Shop]:
+    with shop(tmp_path, url=store_url) as opened:
         yield opened
     assert opened.exact.violations == []
 

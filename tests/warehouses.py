@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import duckdb
 import sqlalchemy as sa
 
 from exact_source import Target
+from exact_source.clock import SystemClock
 
 Row = tuple[Any, ...]
 
@@ -24,6 +26,10 @@ class Warehouse(Protocol):
     def target(self) -> Target: ...
 
     def ask(self, sql: str) -> list[Row]: ...
+
+    def described(self, sql: str) -> tuple[list[str], list[Row]]:
+        """The same with the names of the columns."""
+        ...
 
     def alter(self, sql: str) -> None: ...
 
@@ -41,8 +47,13 @@ class DuckFile:
         return Target(database=str(self.path))
 
     def ask(self, sql: str) -> list[Row]:
+        return self.described(sql)[1]
+
+    def described(self, sql: str) -> tuple[list[str], list[Row]]:
         with duckdb.connect(str(self.path), read_only=True) as books:
-            return [tuple(map(plain, row)) for row in books.execute(sql).fetchall()]
+            found = books.execute(sql)
+            names = [column[0] for column in found.description]
+            return names, [tuple(map(plain, row)) for row in found.fetchall()]
 
     def alter(self, sql: str) -> None:
         with duckdb.connect(str(self.path)) as books:
@@ -70,8 +81,12 @@ class PostgresDatabase:
         return Target("postgres", self.address)
 
     def ask(self, sql: str) -> list[Row]:
+        return self.described(sql)[1]
+
+    def described(self, sql: str) -> tuple[list[str], list[Row]]:
         with self._session() as session:
-            return [tuple(map(plain, row)) for row in session.execute(sa.text(sql)).all()]
+            found = session.execute(sa.text(sql))
+            return list(found.keys()), [tuple(map(plain, row)) for row in found.all()]
 
     def alter(self, sql: str) -> None:
         with self._session() as session:
@@ -79,6 +94,32 @@ class PostgresDatabase:
 
     def another(self) -> PostgresDatabase:
         return PostgresDatabase(self.server, self.server.new_database())
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Nobody can write to a table meanwhile."""
+        with self._session() as session:
+            session.execute(sa.text("begin"))
+            session.execute(sa.text(f"lock table {table} in share mode"))
+            yield
+            session.execute(sa.text("commit"))
+
+    def wait_for_waiting(self, number: int) -> None:
+        """Returns as soon as so many sessions wait for a lock."""
+        asked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        while self.ask(asked) != [(number,)]:
+            SystemClock().sleep(0.05)
+
+    def go_away(self) -> None:
+        """As when the server stops: every session ends, and no new one is given."""
+        name = sa.make_url(self.url).database
+        server = PostgresDatabase(self.server, self.server.url)
+        server.alter(f"alter database {name} allow_connections false")
+        server.ask(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+
+    def come_back(self) -> None:
+        name = sa.make_url(self.url).database
+        PostgresDatabase(self.server, self.server.url).alter(f"alter database {name} allow_connections true")
 
     @contextmanager
     def _session(self) -> Iterator[sa.Connection]:
@@ -94,7 +135,14 @@ def plain(value: object) -> object:
     return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value
 
 
-def tables(warehouse: Warehouse, dataset: str = "exact_online") -> list[str]:
-    """The tables of a dataset but those of dlt itself."""
-    named = f"select table_name from information_schema.tables where table_schema = '{dataset}' order by 1"
-    return [name for (name,) in warehouse.ask(named) if not name.startswith("_dlt_")]
+def contents(warehouse: Warehouse, dataset: str = "exact_online") -> dict[str, Counter[tuple[tuple[str, str], ...]]]:
+    """Every table of the dataset with how often each row is in it; dlt's own columns and tables left out."""
+    named = f"select table_name from information_schema.tables where table_schema = '{dataset}'"
+    tables = [name for (name,) in warehouse.ask(named) if not name.startswith("_dlt_")]
+    return {name: Counter(_rows(*warehouse.described(f'select * from {dataset}."{name}"'))) for name in tables}
+
+
+def _rows(names: list[str], rows: list[Row]) -> Iterator[tuple[tuple[str, str], ...]]:
+    for row in rows:
+        told = zip(names, map(repr, row), strict=True)
+        yield tuple(sorted(one for one in told if not one[0].startswith("_dlt_")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+import sqlalchemy as sa
 
 from command_line import Desk as User
 from exact_source.auth import Authorizer
@@ -89,8 +90,10 @@ class Shop:
 
     def stored(self, path: Path | None = None) -> list[tuple[Any, ...]]:
         """The rows of the outbox, past everything of ours."""
-        with closing(sqlite3.connect(path or self.user.home / "tokens.db")) as session:
-            return session.execute("SELECT key, state, content FROM exact_outbox ORDER BY created_at").fetchall()
+        url = f"sqlite:///{path}" if path else self.url or f"sqlite:///{self.user.home / 'tokens.db'}"
+        with sa.create_engine(url, poolclass=sa.NullPool).connect() as session:
+            asked = sa.text("SELECT key, state, content FROM exact_outbox ORDER BY created_at")
+            return [tuple(row) for row in session.execute(asked).all()]
 
 
 @contextmanager

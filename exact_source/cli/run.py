@@ -86,7 +86,7 @@ class Pair(click.ParamType[tuple[int, list[str]]]):
     help="Read these entities of this division and nothing else; may be repeated.",
 )
 @click.option("--destination", show_default="duckdb", metavar="NAME", help="A destination of dlt.")
-@click.option("--database", metavar="PATH", help="File for DuckDB, or credentials as the destination writes them.")
+@click.option("--database", metavar="PATH", help="File for DuckDB, else an address; better in secrets.toml.")
 @click.option("--dataset", show_default=DATASET, metavar="NAME", help="Schema for the tables.")
 @click.option("--full-refresh", is_flag=True, help="Read everything again and drop what no longer exists.")
 @click.option("--accept-fewer", is_flag=True, help="Believe a full reading that answers far fewer rows than stored.")
