@@ -1,0 +1,513 @@
+"""Exact Online in Dagster: an asset per entity, a partition per division. ``dagster dev -f pipelines/dagster_defs.py``.
+
+The assets are described by a ``DagsterDltTranslator`` and loaded by ``exact_source.run``. dagster-dlt's ``@dlt_assets``
+takes no checks and no retry policy, and its ``DagsterDltResource.run`` calls ``pipeline.run``, which knows no rounds,
+no locks, no half loads to finish and no report; so this is the ``@multi_asset`` that it would make, with these.
+
+A pool belongs to an op of Dagster and not to a partition, so there is one per connection; give it the limit 1, as one
+run at a time loads into a dataset. Several divisions in one run are read at the same time, each within its own limits.
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of ops and cannot resolve their texts.
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import dagster as dg
+import dlt
+from dagster_dlt import DagsterDltTranslator
+from dagster_dlt.translator import DltResourceTranslatorData
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+from exact_source import ExactError, Order, Paused, Report, Surroundings, Target, exact_online, run
+from exact_source.errors import DayQuotaSpent
+from exact_source.events import Event, StageReached
+from exact_source.jobs import Outcome
+from exact_source.limits import MARGIN, NOTHING_KNOWN, Quota
+from exact_source.reconciliation import Reconciliation
+from exact_source.runs import destination_of
+from exact_source.settings import connect_command, load_settings
+from exact_source.tokens import TokenStore
+
+HOUR = 3600.0
+DAILY = "0 5 * * *"
+PER_CONNECTION = frozenset({"divisions", "me"})  # entities of the user, not of a division
+LINES = "transaction_lines"
+REJECTED, ADDS_UP = "no_rejected_rows", "adds_up_to_exact"
+PASSING = frozenset({4, 7})  # exit codes of what may pass by itself; a pause (5) has an end of its own
+RETRIES = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+NO_RETRIES = {"dagster/max_retries": "0"}  # of the whole run; Failure.allow_retries only speaks of the step
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+Pair: TypeAlias = tuple[str, int | None]
+Figures: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a person should hear of. ``run_id`` finds it in Dagster."""
+
+    title: str
+    text: str
+    run_id: str
+
+
+Notify: TypeAlias = Callable[[Notice], None]
+
+
+def notify(notice: Notice) -> None:
+    """Put your own channel here: mail, Slack, a pager. Called for each failed run and each failed check."""
+    del notice
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one connection runs. ``divisions`` None: those of the stored consent, kept up to date by a sensor.
+
+    longest_pause: seconds that a run waits for a quota; what is paused for longer is left to the next run.
+    """
+
+    connection: str = "default"
+    target: Target = field(default_factory=Target)
+    entities: Sequence[str] | None = None
+    divisions: Sequence[int] | None = None
+    start_date: str | None = None
+    schedule: str = DAILY
+    retries: dg.RetryPolicy = RETRIES
+    longest_pause: float = 3600.0
+    around: Surroundings = field(default_factory=Surroundings)
+
+    @property
+    def name(self) -> str:
+        """The connection as part of a name in Dagster."""
+        return "exact_online_" + self.connection.replace("-", "_")
+
+    @property
+    def partitions(self) -> dg.PartitionsDefinition:
+        if self.divisions:
+            return dg.StaticPartitionsDefinition([str(code) for code in self.divisions])
+        return dg.DynamicPartitionsDefinition(name=f"{self.name}_divisions")
+
+    def key(self, entity: str) -> dg.AssetKey:
+        return dg.AssetKey(["exact_online", self.connection, entity])
+
+
+def plan_of(connection: str) -> Plan:
+    """What the settings of a connection say."""
+    settings = load_settings(connection)
+    database = str(Path(os.environ.get("EXACT_DATABASE", "exact.duckdb")).absolute())
+    return Plan(
+        connection=connection,
+        target=Target(database=database),
+        entities=settings.entities,
+        divisions=settings.divisions,
+        start_date=settings.start_date.isoformat() if settings.start_date else None,
+    )
+
+
+class ExactTranslator(DagsterDltTranslator):
+    """Key, group, kinds and table of the asset of one resource."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def get_asset_spec(self, data: DltResourceTranslatorData) -> dg.AssetSpec:
+        table = f"{self._plan.target.dataset}.{data.resource.name}"
+        return (
+            super()
+            .get_asset_spec(data)
+            .replace_attributes(
+                key=self._plan.key(data.resource.name),
+                deps=[],
+                group_name=self._plan.name,
+                kinds={"dlt", self._plan.target.destination},
+                description=f"{data.resource.name} of Exact Online, connection {self._plan.connection}",
+            )
+            .merge_attributes(metadata={"dagster/table_name": table})
+        )
+
+
+class Options(dg.Config):
+    """What may be asked of one run in the launchpad; see ``Order``."""
+
+    full_refresh: bool = False
+    accept_fewer: bool = False
+
+
+# -- what one step reads ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The pairs of entity and division that a step is to materialise. ``done``: what an earlier attempt of it did."""
+
+    entities: tuple[str, ...]
+    divisions: tuple[int | None, ...]
+    done: Mapping[Pair, Figures]
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext, *, per_division: bool) -> Self:
+        codes = [int(key) for key in context.partition_keys] if per_division else [None]
+        names = sorted(key.path[-1] for key in context.selected_asset_keys)
+        return cls(tuple(names), tuple(codes), _done(context) if context.retry_number else {})
+
+    @property
+    def missing(self) -> list[Pair]:
+        return [(name, code) for code in self.divisions for name in self.entities if (name, code) not in self.done]
+
+    def order(self, plan: Plan, options: Options, *, reconcile: bool) -> Order:
+        """The whole of it; after a failed attempt only what is missing."""
+        only: dict[int, list[str]] = {}
+        for name, code in self.missing if self.done else []:
+            if code is not None:
+                only.setdefault(code, []).append(name)
+        names = {name for name, _ in self.missing}
+        return Order(
+            plan.connection,
+            divisions=None if only else [code for code in self.divisions if code is not None] or None,
+            entities=None if only else sorted(names),
+            only=only or None,
+            start_date=plan.start_date,
+            full_refresh=options.full_refresh,
+            accept_fewer=options.accept_fewer,
+            target=plan.target,
+            reconcile=reconcile and LINES in names,
+        )
+
+
+def _done(context: dg.AssetExecutionContext) -> dict[Pair, Figures]:
+    records = context.instance.get_records_for_run(
+        context.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    ).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    return {
+        (event.asset_key.path[-1], int(event.partition) if event.partition else None): (
+            event.step_materialization_data.materialization.metadata
+        )
+        for event in events
+    }
+
+
+# -- one step ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One execution of the op of a connection."""
+
+    plan: Plan
+    context: dg.AssetExecutionContext
+    wanted: Wanted
+
+    def read(self, options: Options) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Runs, tells what was read and how it checks out, and then ends as the errors ask for."""
+        around = replace(self.plan.around, listener=self._note)
+        is_compared = any(key.name == ADDS_UP for key in self.context.selected_asset_check_keys)
+        try:
+            report = run(self.wanted.order(self.plan, options, reconcile=is_compared), around)
+        except ExactError as error:
+            self._end([(error, None)])
+            return
+        for warning in report.warnings:
+            self.context.log.warning(warning)
+        troubles = [(one.error, report.quotas.get(one.division or 0)) for one in report.outcomes if one.error]
+        if report.failure is None:
+            yield from self._materialised(report)
+            yield from self._checked(report)
+        else:
+            troubles.append((report.failure, None))
+        self._end(troubles)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, StageReached):
+            self.context.log.info(f"stage {event.stage}")
+
+    def _materialised(self, report: Report) -> Iterator[dg.MaterializeResult]:
+        """An asset is materialised for the partitions that were read to the end; of the others an observation tells."""
+        known = dict(self.wanted.done)
+        for one in report.outcomes:
+            figures = _figures(one, report)
+            if one.status == "succeeded":
+                known[one.entity, one.division] = figures
+            elif (one.entity, one.division) in self.wanted.missing:
+                self._log(dg.AssetObservation, (one.entity, one.division), figures)
+        for name in sorted({name for name, _ in self.wanted.missing}):
+            pairs = [(name, code) for code in self.wanted.divisions]
+            read = [pair for pair in pairs if pair in known]
+            if len(read) == len(pairs):
+                for pair in pairs:
+                    self.context.add_asset_metadata(known[pair], self.plan.key(name), _partition(pair))
+                yield dg.MaterializeResult(self.plan.key(name))
+                continue
+            for pair in read:
+                if pair not in self.wanted.done:
+                    self._log(dg.AssetMaterialization, pair, known[pair])
+
+    def _log(self, kind: Any, pair: Pair, figures: Figures) -> None:
+        self.context.log_event(kind(self.plan.key(pair[0]), partition=_partition(pair), metadata=figures))
+
+    def _checked(self, report: Report) -> Iterator[dg.AssetCheckResult]:
+        """Checks of the divisions of this run, for the assets of which something was read."""
+        read = {one.entity for one in report.outcomes if one.status == "succeeded"}
+        selected = [key for key in self.context.selected_asset_check_keys if key.asset_key.path[-1] in read]
+        kept = _kept_apart(self.plan.target) if any(key.name == REJECTED for key in selected) else []
+        for key in selected:
+            if key.name == REJECTED:
+                name = key.asset_key.path[-1]
+                yield _no_rejected_rows(
+                    key, [row for row in kept if row[0] == name and row[1] in self.wanted.divisions]
+                )
+            elif report.reconciliation is not None:
+                yield _adds_up(key, report)
+
+    def _end(self, troubles: Sequence[tuple[ExactError, Quota | None]]) -> None:
+        """What may pass by itself is tried again, a quota that comes back soon is waited for; the rest needs a person.
+
+        A pause that is too long for that is no failure: its assets stay as they are until the next run.
+        """
+        for error, _ in troubles:
+            self.context.log.error(str(error))
+        lasting = [error for error, _ in troubles if error.exit_code not in PASSING and not isinstance(error, Paused)]
+        passing = [error for error, _ in troubles if error.exit_code in PASSING]
+        pauses = [_seconds(error, quota, self.plan) for error, quota in troubles if isinstance(error, Paused)]
+        short = [seconds for seconds in pauses if seconds <= self.plan.longest_pause]
+        attempts = self.plan.retries.max_retries
+        if passing:
+            raise _failure(passing + lasting, allow_retries=True)
+        if short and self.context.retry_number < attempts:
+            raise dg.RetryRequested(max_retries=attempts, seconds_to_wait=max(short))
+        if lasting:
+            self.context.instance.add_run_tags(self.context.run_id, NO_RETRIES)
+            raise _failure(lasting, allow_retries=False)
+
+
+def _failure(errors: Sequence[ExactError], *, allow_retries: bool) -> dg.Failure:
+    told = {f"error {at}": str(error) for at, error in enumerate(errors, 1)}
+    return dg.Failure(str(errors[0]), metadata={"exit_code": errors[0].exit_code, **told}, allow_retries=allow_retries)
+
+
+def _seconds(error: ExactError, quota: Quota | None, plan: Plan) -> float:
+    """Until the day of Exact turns, else the hour for which an endpoint is left alone."""
+    if not isinstance(error, DayQuotaSpent):
+        return HOUR
+    quota = quota or NOTHING_KNOWN
+    now = plan.around.clock.now() + quota.skew
+    turns = quota.daily.resets_at if quota.daily else None
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return max((turns or midnight) - now, timedelta(0)).total_seconds() + MARGIN
+
+
+def _partition(pair: Pair) -> str | None:
+    return None if pair[1] is None else str(pair[1])
+
+
+def _figures(outcome: Outcome, report: Report) -> Figures:
+    """The metadata of one materialisation."""
+    place = (outcome.entity, outcome.division)
+    quota = report.quotas.get(outcome.division or 0) or next(iter(report.quotas.values()), NOTHING_KNOWN)
+    told = {
+        "status": outcome.status,
+        "error": str(outcome.error) if outcome.error else None,
+        "rows": outcome.rows,
+        "rejected": outcome.rejected,
+        "deleted": report.deleted.get(place, 0),
+        "calls": outcome.calls,
+        "seconds": round(outcome.seconds, 3),
+        "feed": outcome.feed,
+        "bookmark_before": outcome.before,
+        "bookmark_after": outcome.after,
+        "calls_left_today": quota.daily.remaining if quota.daily else None,
+        "calls_a_day": quota.daily.limit if quota.daily else None,
+        "calls_left_this_minute": quota.minutely.remaining if quota.minutely else None,
+        "exact_run": report.run_id,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _kept_apart(target: Target) -> list[Any]:
+    """What stands in ``_rejected_rows``: entity, division, field, reason and how often."""
+    query = (
+        "SELECT entity, division, field, reason, count(*) FROM _rejected_rows "
+        "GROUP BY entity, division, field, reason ORDER BY entity, division, field, reason"
+    )
+    try:
+        with dlt.dataset(destination_of(target), target.dataset).sql_client as books:
+            return list(books.execute_sql(query) or [])
+    except DatabaseUndefinedRelation:
+        return []
+
+
+def _no_rejected_rows(key: dg.AssetCheckKey, kept: Sequence[Any]) -> dg.AssetCheckResult:
+    """Fails as long as a row of this asset waits in ``_rejected_rows``; the others are in their table."""
+    count = sum(row[4] for row in kept)
+    reasons = [f"division {division}: {field}: {reason} ({rows})" for _, division, field, reason, rows in kept]
+    return dg.AssetCheckResult(
+        passed=not count,
+        asset_key=key.asset_key,
+        check_name=key.name,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{count} rows in _rejected_rows" if count else None,
+        metadata={"rejected": count, "reasons": reasons[:20]},
+    )
+
+
+def _adds_up(key: dg.AssetCheckKey, report: Report) -> dg.AssetCheckResult:
+    """Fails when the ledger that was loaded differs from Exact's balances, or could not be compared."""
+    found = report.reconciliation or Reconciliation()
+    told = [str(one) for one in found.largest] + [str(error) for error in found.errors.values()]
+    return dg.AssetCheckResult(
+        passed=not told,
+        asset_key=key.asset_key,
+        check_name=key.name,
+        severity=dg.AssetCheckSeverity.ERROR if found.differing else dg.AssetCheckSeverity.WARN,
+        description="; ".join(told) or None,
+        metadata={"compared": found.compared, "differences": len(found.differing), "calls": found.calls},
+    )
+
+
+# -- what Dagster is given ---------------------------------------------------------------------------------------------
+
+
+def assets_of(plan: Plan) -> list[dg.AssetsDefinition]:
+    """The entities of the divisions as one op, and those of the user, if asked for, as another."""
+    translator = ExactTranslator(plan)
+    resources = exact_online(plan.connection, entities=plan.entities).selected_resources.values()
+    specs = [
+        translator.get_asset_spec(DltResourceTranslatorData(resource=resource, pipeline=None)) for resource in resources
+    ]
+    of_user = [spec for spec in specs if spec.key.path[-1] in PER_CONNECTION]
+    per_division = [spec for spec in specs if spec not in of_user]
+    return [_op(plan, specs, is_split) for specs, is_split in ((per_division, True), (of_user, False)) if specs]
+
+
+def _op(plan: Plan, specs: Sequence[dg.AssetSpec], is_split: bool) -> dg.AssetsDefinition:
+    checks = [dg.AssetCheckSpec(REJECTED, asset=spec.key, description=_no_rejected_rows.__doc__) for spec in specs]
+    if plan.key(LINES) in [spec.key for spec in specs]:
+        checks.append(dg.AssetCheckSpec(ADDS_UP, asset=plan.key(LINES), description=_adds_up.__doc__))
+
+    @dg.multi_asset(
+        name=plan.name if is_split else f"{plan.name}_user",
+        specs=specs,
+        check_specs=checks,
+        can_subset=True,
+        partitions_def=plan.partitions if is_split else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if is_split else None,
+        retry_policy=plan.retries,
+        pool=plan.name,
+    )
+    def load(context: dg.AssetExecutionContext, config: Options) -> Any:
+        yield from Step(plan, context, Wanted.of(context, per_division=is_split)).read(config)
+
+    return load
+
+
+def schedule_of(plan: Plan, job: Any) -> dg.ScheduleDefinition:
+    """One run for all divisions of the connection, so that they are read at the same time."""
+
+    def due(context: dg.ScheduleEvaluationContext) -> Any:
+        keys = plan.partitions.get_partition_keys(dynamic_partitions_store=context.instance)
+        if not keys:
+            return dg.SkipReason(
+                f"no division of connection {plan.connection} is known yet; see sensor {plan.name}_divisions"
+            )
+        return dg.RunRequest(tags=dict(zip(RANGE, (keys[0], keys[-1]), strict=True)))
+
+    return dg.ScheduleDefinition(
+        name=f"{plan.name}_schedule", job=job, cron_schedule=plan.schedule, execution_timezone="UTC", execution_fn=due
+    )
+
+
+def divisions_sensor(plan: Plan) -> dg.SensorDefinition:
+    """Keeps the partitions equal to the active divisions of the stored consent. Asks Exact nothing."""
+
+    def look(context: dg.SensorEvaluationContext) -> Any:
+        codes = _divisions(plan)
+        if not codes:
+            return dg.SkipReason(
+                f"connection {plan.connection} has no consent yet; run `{connect_command(plan.connection)}`"
+            )
+        there = context.instance.get_dynamic_partitions(plan.partitions.name)
+        new, gone = [code for code in codes if code not in there], [code for code in there if code not in codes]
+        if not new and not gone:
+            return dg.SkipReason(f"{len(there)} divisions, none new")
+        changes = [plan.partitions.build_add_request(new)] if new else []
+        changes += [plan.partitions.build_delete_request(gone)] if gone else []
+        return dg.SensorResult(dynamic_partitions_requests=changes)
+
+    return dg.SensorDefinition(
+        name=f"{plan.name}_divisions",
+        evaluation_fn=look,
+        minimum_interval_seconds=300,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+
+
+def _divisions(plan: Plan) -> list[str]:
+    settings = load_settings(plan.connection, **plan.around.overrides)
+    with closing(TokenStore.from_settings(settings)) as store:
+        known = store.read(plan.connection)
+    if known is None or known.identity is None:
+        return []
+    return [str(one.code) for one in known.identity.divisions if one.status != 0 and not one.blocking_status]
+
+
+def failed_runs(tell: Notify) -> dg.SensorDefinition:
+    """Hands every failed run of this code location to ``tell``, with the words of the error and its cure."""
+
+    def failed(context: dg.RunFailureSensorContext) -> None:
+        words = [event.message for event in context.get_step_failure_events()] or [context.failure_event.message]
+        tell(
+            Notice(f"{context.dagster_run.job_name} failed", "\n".join(filter(None, words)), context.dagster_run.run_id)
+        )
+
+    return dg.run_failure_sensor(name="exact_online_failed_runs")(failed)
+
+
+def failed_checks(tell: Notify) -> dg.SensorDefinition:
+    """Hands every failed check to ``tell``; the cursor says how far the event log was read."""
+
+    def look(context: dg.SensorEvaluationContext) -> Any:
+        after = int(context.cursor) if context.cursor else None
+        wanted = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=after)
+        for record in context.instance.get_event_records(wanted, limit=100, ascending=True):
+            found = record.event_log_entry.dagster_event.asset_check_evaluation_data
+            if not found.passed:
+                name = f"{found.asset_key.to_user_string()}: {found.check_name}"
+                tell(Notice(f"{name} failed", found.description or "", record.run_id))
+            context.update_cursor(str(record.storage_id))
+
+    return dg.SensorDefinition(name="exact_online_failed_checks", evaluation_fn=look)
+
+
+def definitions(plans: Iterable[Plan], tell: Notify = notify) -> dg.Definitions:
+    """Assets, job, schedule and sensors of each connection."""
+    plans = list(plans)
+    # The ops of one run follow each other: a connection loads once at a time.
+    executor = dg.in_process_executor
+    assets = {plan.name: assets_of(plan) for plan in plans}
+    jobs = {
+        plan.name: dg.define_asset_job(plan.name + "_job", dg.AssetSelection.assets(*assets[plan.name]))
+        for plan in plans
+    }
+    return dg.Definitions(
+        assets=[one for found in assets.values() for one in found],
+        jobs=list(jobs.values()),
+        executor=executor,
+        schedules=[schedule_of(plan, jobs[plan.name]) for plan in plans],
+        sensors=[
+            *(divisions_sensor(plan) for plan in plans if not plan.divisions),
+            failed_runs(tell),
+            failed_checks(tell),
+        ],
+    )
+
+
+CONNECTIONS = os.environ.get("EXACT_CONNECTIONS", "default").split(",")
+defs = definitions(plan_of(name) for name in CONNECTIONS)
