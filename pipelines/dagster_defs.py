@@ -181,7 +181,7 @@ class Wanted:
 
 def _done(context: dg.AssetExecutionContext) -> dict[Pair, Figures]:
     records = context.instance.get_records_for_run(
-        context.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+        context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
     ).records
     events = [record.event_log_entry.dagster_event for record in records]
     return {
@@ -281,7 +281,7 @@ class Step:
         if short and self.context.retry_number < attempts:
             raise dg.RetryRequested(max_retries=attempts, seconds_to_wait=max(short))
         if lasting:
-            self.context.instance.add_run_tags(self.context.run_id, NO_RETRIES)
+            self.context.instance.add_run_tags(self.context.run.run_id, NO_RETRIES)
             raise _failure(lasting, allow_retries=False)
 
 
@@ -414,9 +414,7 @@ def schedule_of(plan: Plan, job: Any) -> dg.ScheduleDefinition:
     def due(context: dg.ScheduleEvaluationContext) -> Any:
         keys = plan.partitions.get_partition_keys(dynamic_partitions_store=context.instance)
         if not keys:
-            return dg.SkipReason(
-                f"no division of connection {plan.connection} is known yet; see sensor {plan.name}_divisions"
-            )
+            return dg.SkipReason(f"no division is known yet; sensor {plan.name}_divisions adds those of the consent")
         return dg.RunRequest(tags=dict(zip(RANGE, (keys[0], keys[-1]), strict=True)))
 
     return dg.ScheduleDefinition(
@@ -430,9 +428,7 @@ def divisions_sensor(plan: Plan) -> dg.SensorDefinition:
     def look(context: dg.SensorEvaluationContext) -> Any:
         codes = _divisions(plan)
         if not codes:
-            return dg.SkipReason(
-                f"connection {plan.connection} has no consent yet; run `{connect_command(plan.connection)}`"
-            )
+            return dg.SkipReason(f"there is no consent yet; run `{connect_command(plan.connection)}`")
         there = context.instance.get_dynamic_partitions(plan.partitions.name)
         new, gone = [code for code in codes if code not in there], [code for code in there if code not in codes]
         if not new and not gone:
@@ -458,32 +454,38 @@ def _divisions(plan: Plan) -> list[str]:
     return [str(one.code) for one in known.identity.divisions if one.status != 0 and not one.blocking_status]
 
 
-def failed_runs(tell: Notify) -> dg.SensorDefinition:
-    """Hands every failed run of this code location to ``tell``, with the words of the error and its cure."""
+def notices_of(context: dg.RunStatusSensorContext) -> list[Notice]:
+    """What a person should hear of a run that ended: failed steps, in words that name the cure, and failed checks."""
+    run = context.dagster_run
+    wanted = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
+    found = []
+    for record in context.instance.get_records_for_run(run.run_id, of_type=wanted).records:
+        event = record.event_log_entry.dagster_event
+        if event.is_step_failure:
+            data = event.step_failure_data
+            told = data.user_failure_data.description if data.user_failure_data else data.error_display_string
+            found.append(Notice(f"{event.step_key} failed", told or "", run.run_id))
+        elif not event.asset_check_evaluation_data.passed:
+            check = event.asset_check_evaluation_data
+            title = f"{check.asset_key.to_user_string()}: {check.check_name} failed"
+            found.append(Notice(title, check.description or "", run.run_id))
+    return found
+
+
+def notifying(tell: Notify) -> list[dg.SensorDefinition]:
+    """Sensors that hand what went wrong in the runs of this code location to ``tell``."""
+
+    def told(context: dg.RunStatusSensorContext) -> None:
+        for notice in notices_of(context):
+            tell(notice)
 
     def failed(context: dg.RunFailureSensorContext) -> None:
-        words = [event.message for event in context.get_step_failure_events()] or [context.failure_event.message]
-        tell(
-            Notice(f"{context.dagster_run.job_name} failed", "\n".join(filter(None, words)), context.dagster_run.run_id)
-        )
+        told(context)
 
-    return dg.run_failure_sensor(name="exact_online_failed_runs")(failed)
-
-
-def failed_checks(tell: Notify) -> dg.SensorDefinition:
-    """Hands every failed check to ``tell``; the cursor says how far the event log was read."""
-
-    def look(context: dg.SensorEvaluationContext) -> Any:
-        after = int(context.cursor) if context.cursor else None
-        wanted = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=after)
-        for record in context.instance.get_event_records(wanted, limit=100, ascending=True):
-            found = record.event_log_entry.dagster_event.asset_check_evaluation_data
-            if not found.passed:
-                name = f"{found.asset_key.to_user_string()}: {found.check_name}"
-                tell(Notice(f"{name} failed", found.description or "", record.run_id))
-            context.update_cursor(str(record.storage_id))
-
-    return dg.SensorDefinition(name="exact_online_failed_checks", evaluation_fn=look)
+    return [
+        dg.run_failure_sensor(name="exact_online_failed_runs")(failed),
+        dg.run_status_sensor(name="exact_online_failed_checks", run_status=dg.DagsterRunStatus.SUCCESS)(told),
+    ]
 
 
 def definitions(plans: Iterable[Plan], tell: Notify = notify) -> dg.Definitions:
@@ -503,8 +505,7 @@ def definitions(plans: Iterable[Plan], tell: Notify = notify) -> dg.Definitions:
         schedules=[schedule_of(plan, jobs[plan.name]) for plan in plans],
         sensors=[
             *(divisions_sensor(plan) for plan in plans if not plan.divisions),
-            failed_runs(tell),
-            failed_checks(tell),
+            *notifying(tell),
         ],
     )
 

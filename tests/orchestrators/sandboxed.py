@@ -23,6 +23,7 @@ class Home:
 
     folder: Path
     told: Mapping[str, Any]
+    store: str
 
     @property
     def divisions(self) -> list[int]:
@@ -39,14 +40,16 @@ class Home:
             "CLIENT_ID": self.told["client_id"],
             "CLIENT_SECRET": self.told["client_secret"],
             "REDIRECT_URI": self.told["redirect_uri"],
-            "TOKEN_STORE": f"sqlite:///{self.folder / 'tokens.db'}",
+            "TOKEN_STORE": self.store,
             "PLAIN_TOKENS": "true",
         }
         return {
             "HOME": str(self.folder),
             "XDG_DATA_HOME": str(self.folder / "data"),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
-            "PYTHONPATH": str(REPOSITORY),
+            "DAGSTER_HOME": str(self.folder),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'pipelines'}",
             **{f"SOURCES__EXACT_ONLINE__{name}": value for name, value in settings.items()},
         }
 
@@ -88,7 +91,7 @@ def sandboxed(folder: Path, scale: str = "small") -> Iterator[Home]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment) as process:
         try:
             assert process.stdout is not None
-            home = Home(folder, json.loads(process.stdout.readline()))
+            home = Home(folder, json.loads(process.stdout.readline()), f"sqlite:///{folder / 'tokens.db'}")
             home.connect()
             yield home
         finally:
