@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from exact_source.cursors import Window
     from exact_source.errors import ExactError, Paused, ReconnectRequired
-    from exact_source.runs import Order, Report, Target, run
+    from exact_source.orders import Order, Report, Target
+    from exact_source.runs import run
     from exact_source.source import Surroundings, exact_online, extraction_of
 
 __all__ = [
@@ -30,12 +31,12 @@ __all__ = [
 
 _HOMES = {
     "ExactError": "errors",
-    "Order": "runs",
+    "Order": "orders",
     "Paused": "errors",
     "ReconnectRequired": "errors",
-    "Report": "runs",
+    "Report": "orders",
     "Surroundings": "source",
-    "Target": "runs",
+    "Target": "orders",
     "Window": "cursors",
     "exact_online": "source",
     "extraction_of": "source",

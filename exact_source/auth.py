@@ -12,6 +12,7 @@ from exact_source import refusals
 from exact_source.clock import Clock
 from exact_source.connections import REFRESH_AFTER, Connection, Identity
 from exact_source.errors import Busy
+from exact_source.events import Listener, ignore
 from exact_source.host import Answer, ExactHost
 from exact_source.renewal import Renewal, Step, no_step
 from exact_source.setting_values import Masked
@@ -35,11 +36,13 @@ class Authorizer:
         clock: Clock,
         transport: httpx.BaseTransport | None = None,
         on_step: Step = no_step,
+        *,
+        listener: Listener = ignore,
     ) -> None:
         self.settings = settings
         self.store = store
         self._clock = clock
-        self.host = ExactHost(settings.base_url, clock, transport)
+        self.host = ExactHost(settings.base_url, clock, transport, listener=listener)
         self._renewal = Renewal(settings, store, clock, self.host, on_step)
 
     def __enter__(self) -> Self:

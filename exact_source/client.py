@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from exact_source import limits, odata, responses
+from exact_source import limits, odata, responses, telling
 from exact_source.budgets import REFUSALS_IN_A_ROW, TOO_MANY, Blocked, Spent, Ticket
 from exact_source.clock import Clock
 from exact_source.downloads import sent
@@ -26,7 +26,6 @@ from exact_source.errors import (
     CallBudgetSpent,
     ConfigurationError,
     ConsentWithdrawn,
-    DayQuotaSpent,
     EndpointBlocked,
     ExactError,
     Rejected,
@@ -34,7 +33,7 @@ from exact_source.errors import (
     Unreachable,
     Unreadable,
 )
-from exact_source.events import Listener, RequestDone, Waiting, ignore
+from exact_source.events import BreakerOpened, Event, Listener, Waiting, ignore
 from exact_source.exchange import JSON, Attempt, Lane, Reply, Request, Sink, TokenSource
 from exact_source.host import NEVER_SENT
 from exact_source.ledger import Call, Ledger, Outcome
@@ -50,11 +49,12 @@ SETTLING_WAITS = (0.1, 0.5, 2.0)  # seconds between tries to note an answer whil
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One good reply: its body, when it arrived (the service's clock where known), and its rate headers."""
+    """One good reply: its body, when it arrived (the service's clock where known), its rate headers, and its number."""
 
     body: bytes
     at: datetime
     quota: Quota
+    exchange: int
 
 
 class Client:
@@ -86,6 +86,7 @@ class Client:
         self._lanes: dict[int | None, Lane] = defaultdict(Lane)
         self._count = threading.Lock()
         self._calls = 0
+        self._exchanges = 0
         self._stopped = threading.Event()
         self._is_closed = False
         self._ahead: timedelta | None = None
@@ -148,14 +149,21 @@ class Client:
             if self._flights.wait_for(lambda: not self._in_flight, LAST_CALL):
                 self._belongings.close()
 
-    def get(self, link: str, read: Reader[T], *, division: int | None, accept: str = JSON) -> tuple[T, Answer]:
+    def tell(self, event: Event) -> None:
+        """For the ears of whoever listens to this client."""
+        self._listener(event)
+
+    def get(
+        self, link: str, read: Reader[T], *, division: int | None, accept: str = JSON, entity: str | None = None
+    ) -> tuple[T, Answer]:
         """GETs a path with query, or an absolute link on the same host, and hands the body to ``read``.
 
+        ``entity`` only names whose feed this is to listeners.
         Raises an ExactError: Paused when a quota says stop, Retryable when patience ran out, Rejected when Exact
         refused, Unreadable when the answer made no sense, ReconnectRequired when there is no valid token.
         """
         url = self.absolute(link)
-        attempt = Attempt(url, Call(division, urlsplit(url).path), {"Accept": accept})
+        attempt = Attempt(url, Call(division, urlsplit(url).path), {"Accept": accept}, entity=entity)
         with self._in_the_air():
             return self._answered(attempt, lambda reply: read(reply.content), self._lane(division))
 
@@ -204,6 +212,7 @@ class Client:
                 self._flights.notify_all()
 
     def _answered(self, attempt: Attempt, read: Callable[[httpx.Response], T], lane: Lane) -> tuple[T, Answer]:
+        attempt.exchange = self._next_exchange()
         with lane.lock:
             while True:
                 try:
@@ -215,10 +224,11 @@ class Client:
                     elif reply.status_code == httpx.codes.UNAUTHORIZED:
                         self._unauthorized(attempt, reply.headers.get("WWW-Authenticate", ""))
                     else:
-                        return self._understood(reply, read, attempt), Answer(reply.content, at, lane.quota)
+                        answer = Answer(reply.content, at, lane.quota, attempt.exchange)
+                        return self._understood(reply, read, attempt), answer
                 except Exception as error:
                     if attempt.is_out:
-                        raise _undecided(attempt, error) from None
+                        raise telling.undecided(attempt, error) from None
                     if not isinstance(error, ExactError):
                         raise
                     self._wait_or_raise(error, attempt)
@@ -262,12 +272,13 @@ class Client:
         headers = {**attempt.headers, "Authorization": "Bearer " + attempt.token}
         request = self._http.build_request(attempt.method, attempt.url, headers=headers, content=attempt.body)
         attempt.is_out = attempt.is_write
+        attempt.sends += 1
         try:
             reply = sent(self._http, request, attempt.sink)
         except httpx.HTTPError as error:
             attempt.is_out = attempt.is_write and not isinstance(error, NEVER_SENT)
             self._settle(attempt, ticket, Outcome(self._clock.now() + lane.quota.skew, NOTHING_KNOWN, None))
-            self._report(attempt, began, None, NOTHING_KNOWN)
+            self._listener(telling.exchanged(attempt, (began, self._clock.now()), None, NOTHING_KNOWN))
             raise Unreachable(
                 f"{urlsplit(attempt.url).hostname} did not answer ({type(error).__name__}); run again later"
             ) from None
@@ -277,7 +288,7 @@ class Client:
         self._ahead = self._ahead if told is None else told - at
         lane.quota = lane.quota.merged(quota)
         self._settle(attempt, ticket, Outcome(at + quota.skew, quota, reply.status_code))
-        self._report(attempt, began, reply, lane.quota)
+        self._listener(telling.exchanged(attempt, (began, at), reply, lane.quota))
         return reply, at + quota.skew, quota
 
     def _admitted(self, attempt: Attempt, lane: Lane) -> Ticket:
@@ -292,13 +303,18 @@ class Client:
                 if isinstance(verdict, Ticket):
                     return verdict
                 if isinstance(verdict, Blocked):
-                    raise self._blocked(attempt, verdict)
+                    raise telling.blocked(attempt, verdict)
                 if isinstance(verdict, Spent):
-                    raise self._day_spent(attempt, verdict.until)
+                    raise telling.day_spent(attempt, verdict.until, self._ledger.terms.daily_reserve)
                 self._wait(attempt, verdict.seconds, verdict.reason)
         except BaseException:
             self._count_call(lane, -1)
             raise
+
+    def _next_exchange(self) -> int:
+        with self._count:
+            self._exchanges += 1
+            return self._exchanges
 
     def _count_call(self, lane: Lane, number: int = 1) -> None:
         with self._count:
@@ -314,17 +330,23 @@ class Client:
         for seconds in (*SETTLING_WAITS, None):
             with suppress(Busy):
                 attempt.blocked = self._ledger.settle(attempt.call, ticket, outcome)
+                self._tell_blocked(attempt, outcome.at)
                 return
             if seconds is not None:
                 self._clock.sleep(seconds)
+
+    def _tell_blocked(self, attempt: Attempt, at: datetime) -> None:
+        if attempt.blocked is not None:
+            shut = attempt.blocked
+            self._listener(BreakerOpened(at, attempt.call.division, attempt.call.path, shut.until, shut.why))
 
     def _throttled(self, attempt: Attempt, quota: Quota) -> None:
         """429: the ledger says how long to wait, unless the day is over or no header explains it (§3.3, §3.4)."""
         now = self._clock.now()
         if attempt.blocked is not None:
-            raise self._blocked(attempt, attempt.blocked)
+            raise telling.blocked(attempt, attempt.blocked)
         if attempt.call.division is not None and quota.daily is not None and quota.is_day_spent(now, 0):
-            raise self._day_spent(attempt, quota.daily.resets_at)
+            raise telling.day_spent(attempt, quota.daily.resets_at, self._ledger.terms.daily_reserve)
         attempt.refusals += 1
         if attempt.refusals >= REFUSALS_IN_A_ROW:
             raise EndpointBlocked(
@@ -343,19 +365,6 @@ class Client:
         attempt.was_renewed = True
         self._tokens.renew_after_401(attempt.token, told)
 
-    def _day_spent(self, attempt: Attempt, until: datetime | None) -> DayQuotaSpent:
-        reserve = self._ledger.terms.daily_reserve
-        beyond = f" beyond the {reserve} of daily_reserve" if reserve else ""
-        when = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-        return DayQuotaSpent(
-            f"division {attempt.call.division} has no calls left{beyond}{when}; the next run goes on from here"
-        )
-
-    @staticmethod
-    def _blocked(attempt: Attempt, blocked: Blocked) -> EndpointBlocked:
-        until = f"{blocked.until:%Y-%m-%d %H:%M} UTC"
-        return EndpointBlocked(f"{attempt.call.path} is not asked until {until}: {blocked.why}")
-
     def _wait(self, attempt: Attempt, seconds: float, reason: str) -> None:
         attempt.waited += seconds
         self.wait(attempt.call.division, seconds, reason)
@@ -366,33 +375,3 @@ class Client:
         while seconds > 0 and not self._stopped.is_set():
             self._clock.sleep(min(seconds, 1.0))
             seconds -= 1.0
-
-    def _report(self, attempt: Attempt, began: datetime, reply: httpx.Response | None, quota: Quota) -> None:
-        error: str | None = "no answer"
-        if reply is not None:
-            failure = responses.failure(reply.status_code, reply.headers, reply.content, attempt.call.path)
-            error = str(failure) if failure else None
-        self._listener(
-            RequestDone(
-                at=began,
-                division=attempt.call.division,
-                method=attempt.method,
-                path=attempt.call.path,
-                status=reply.status_code if reply is not None else None,
-                attempt=attempt.number,
-                wait=attempt.waited,
-                duration=(self._clock.now() - began).total_seconds(),
-                size=len(reply.content) if reply is not None else 0,
-                minutely_left=quota.minutely.remaining if quota.minutely else None,
-                daily_left=quota.daily.remaining if quota.daily else None,
-                error=error,
-            )
-        )
-
-
-def _undecided(attempt: Attempt, error: Exception) -> Undecided:
-    told = str(error) if isinstance(error, ExactError) else type(error).__name__
-    return Undecided(
-        f"{attempt.where} was sent, and whether Exact carried it out is unknown ({told.partition(';')[0]}). It was not "
-        "sent again: look in Exact before you do"
-    )

@@ -129,6 +129,12 @@ class Entries:
         with self.store.translated(), self.store.transaction(is_write=False) as session:
             return [Entry.from_row({**row, "content": None}) for row in session.execute(query).mappings()]
 
+    def count_open(self) -> int:
+        """Writes that are not ended: recorded, sent or in doubt."""
+        count = sa.select(sa.func.count()).select_from(ENTRIES).where(self._mine(), ENTRIES.c.state.in_(OPEN))
+        with self.store.translated(), self.store.transaction(is_write=False) as session:
+            return int(session.scalar(count) or 0)
+
     def steps(self, plan: str) -> list[Entry]:
         """The rows of a plan in its order."""
         query = sa.select(ENTRIES).where(self._mine(), ENTRIES.c.plan == plan).order_by(ENTRIES.c.position)

@@ -18,6 +18,7 @@ ExactError
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -100,9 +101,13 @@ class Undecided(ExactError):
 
 
 class Paused(ExactError):
-    """A quota or breaker says stop; the next run goes on from here."""
+    """A quota or breaker says stop; the next run goes on from here. ``until``: the moment it may, if known."""
 
     exit_code = 5
+
+    def __init__(self, message: str, *, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class DayQuotaSpent(Paused):

@@ -131,7 +131,9 @@ Sink: TypeAlias = Callable[[Mapping[str, str], Iterator[bytes]], None]  # header
 class Attempt:
     """What a request has been through so far. ``is_out``: a write may have reached Exact, with an unknown outcome.
 
-    ``sink`` takes the body of a good answer as it arrives; tried again, it is called again from the start.
+    ``sink`` takes the body of a good answer as it arrives; tried again, it is called again from the start. ``entity``
+    is told to listeners; ``exchange`` numbers the questions of one client, ``number`` the tries that patience counts,
+    ``sends`` all of them.
     """
 
     url: str
@@ -147,6 +149,9 @@ class Attempt:
     blocked: Blocked | None = None
     is_out: bool = False
     sink: Sink | None = None
+    entity: str | None = None
+    exchange: int = 0
+    sends: int = 0
 
     @property
     def is_write(self) -> bool:

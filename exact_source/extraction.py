@@ -20,7 +20,8 @@ from exact_source import cursors, rejections, tables
 from exact_source.catalogue import Entity
 from exact_source.client import Client
 from exact_source.errors import ExactError, Forbidden, NotFound, ReconnectRequired, Rejected
-from exact_source.events import DivisionsFound, EntityRead, Listener, PageRead, ignore
+from exact_source.events import DivisionsFound, EntityRead, ReadingStarted, RowsRead
+from exact_source.handover import Handover
 from exact_source.jobs import (
     DELETIONS,
     Bookmarks,
@@ -36,11 +37,6 @@ from exact_source.jobs import (
 from exact_source.reading import Portion, Reading, Share
 
 DECODERS = min(os.cpu_count() or 1, 4)  # threads that make columns, for all divisions together
-PATIENCE = 0.02  # seconds a resource waits for its next rows before it lets another one have its turn
-
-
-class Finished(Exception):
-    """Every division of this entity has been read."""
 
 
 class Extraction:
@@ -50,11 +46,10 @@ class Extraction:
     ``kept``: what the resources keep from one round to the next. A second reading after the end starts anew.
     """
 
-    def __init__(self, open_session: Callable[[], Session], options: Options, listener: Listener = ignore) -> None:
+    def __init__(self, open_session: Callable[[], Session], options: Options) -> None:
         self.options = options
         self.stays_open = False
         self._open_session = open_session
-        self._listener = listener
         self._begin()
 
     def _begin(self) -> None:
@@ -64,21 +59,17 @@ class Extraction:
         self.deleted: Counter[tuple[str, int | None]] = Counter()
         self.kept: dict[str, Any] = {}
         self.given_up: dict[str, ExactError] = {}  # entities that nobody takes rows of any more, and why
-        self._round: Round | None = None
+        self._handover = Handover(self.options.held_rows)
+        self._changed = self._handover.changed
         self._session: Session | None = None
         self._planner: Planner | None = None
         self._decoders: Executor | None = None
         self._wanted: dict[str, Wanted] = {}
         self._entities: set[str] = set()
-        self._released: set[str] = set()
         self._queues: dict[int, deque[Job]] = defaultdict(deque)
         self._waiting: deque[int] = deque()
         self._working: set[int] = set()
         self._workers = 0
-        self._changed = threading.Condition()
-        self._ready: dict[str, deque[Delivery]] = defaultdict(deque)
-        self._unfinished: dict[str, int] = defaultdict(int)
-        self._held = 0
         self._fatal: ExactError | None = None
         self._barred: dict[int, ExactError] = {}
         self._has_news: set[int] = set()
@@ -104,11 +95,11 @@ class Extraction:
     @property
     def is_over(self) -> bool:
         """True when something was read, and nobody takes anything any more."""
-        return bool(self._entities) and self._entities <= self._released
+        return bool(self._entities) and self._entities <= self._handover.released
 
     def begin_round(self, rows: int, seconds: float) -> None:
         """Bounds what is taken before RoundOver: about so many rows, or so many seconds from the first answer on."""
-        self._round = Round(rows, seconds)
+        self._handover.begin_round(Round(rows, seconds))
 
     def take(self, name: str) -> Delivery | None:
         """The next rows of an entity, None when there are none yet.
@@ -116,28 +107,13 @@ class Extraction:
         Raises Finished after the last, and RoundOver when it is time to store what was taken.
         """
         self._start()
-        if self._round and self._session:
-            self._round.check(self._session.client.now())
-        with self._changed:
-            if self._unfinished[name] and not any(self._ready.values()):
-                self._changed.wait(PATIENCE)
-            if self._ready[name]:
-                delivery = self._ready[name].popleft()
-                self._held -= delivery.size
-                if self._round:
-                    self._round.rows -= delivery.size
-                self._changed.notify_all()
-                return delivery
-            if self._unfinished[name]:
-                return None
-        raise Finished
+        if self._session:
+            self._handover.check_round(self._session.client.now())
+        return self._handover.take(name)
 
     def release(self, name: str) -> None:
         """Nobody takes this entity's rows any more; what was not taken is read again next time."""
-        with self._changed:
-            self._released.add(name)
-            self._held -= sum(delivery.size for delivery in self._ready.pop(name, ()))
-            self._changed.notify_all()
+        self._handover.release(name)
         if self.is_over and not self.stays_open:
             self.close()
 
@@ -171,7 +147,7 @@ class Extraction:
                 days = [share.bookmark.moved_on or "" for share in job.shares]
                 self._last_news[job.division] = max([self._last_news.get(job.division, ""), *days])
                 for share in job.shares if job.is_told else ():
-                    self._unfinished[share.entity.name] += 1
+                    self._handover.expect(share.entity.name)
             self._waiting.extend(code for code in dict.fromkeys(job.division for job in jobs))
             idle = min(session.max_workers, len(self._waiting)) - self._workers
             self._workers += max(idle, 0)
@@ -184,7 +160,7 @@ class Extraction:
             self._planner = Planner(self.options, self._session)
             self._decoders = ThreadPoolExecutor(DECODERS, "exact-decoder")
             self._barred.update(self._session.absent)
-            self._listener(DivisionsFound(self._session.divisions, entities))
+            self._session.client.tell(DivisionsFound(self._session.divisions, entities))
         return self._session, self._planner
 
     # -- the side of the threads --------------------------------------------------------------------------------------
@@ -213,6 +189,8 @@ class Extraction:
         """Reads one job to its end; whatever happens, each of its entities gets an outcome."""
         lane = None if job.is_global and job.known is None else job.division
         calls, began = client.calls_of(lane), client.now()
+        names, plan = tuple(share.entity.name for share in job.shares), job.shares[0].plan
+        client.tell(ReadingStarted(began, job.label, names, plan.feed.kind, plan.cursor))
         error: ExactError | None = self._fatal or self._barred.get(job.division)
         try:
             if error is None:
@@ -235,7 +213,7 @@ class Extraction:
             return
         seconds = (client.now() - began).total_seconds()
         for number, share in enumerate(job.shares if job.is_told or error else ()):
-            self._finish(job, share, error, (job.calls if number == 0 else 0, seconds))
+            self._finish(client, job, (share, error, (job.calls if number == 0 else 0, seconds)))
 
     def _read_through(self, client: Client, job: Job) -> None:
         if job.targets is not None:
@@ -257,7 +235,7 @@ class Extraction:
                 self._has_news.add(job.division)
             if all(one.entity.name in self.given_up for one in job.shares):
                 raise self.given_up[portion.share.entity.name]
-            self._hand_over(job, portion.share, self._converted(job, portion))
+            self._hand_over(job, portion.share, self._converted(client, job, portion))
         for share in job.shares:
             if share.is_pass:
                 ended = replace(self._delivery(job, share), bookmark=share.bookmark, ends_pass=True)
@@ -299,7 +277,7 @@ class Extraction:
             if job.is_told and portion.bookmark is not None:
                 reached = max(portion.bookmark.rowversion or 0, int(stood or 0))
                 mark = replace(portion.bookmark, rowversion=reached)
-                self._hand_over(job, own, self._converted(job, replace(portion, bookmark=mark)))
+                self._hand_over(job, own, self._converted(client, job, replace(portion, bookmark=mark)))
         for share in targets:
             share.bookmark = replace(share.bookmark, deletes=own.bookmark.rowversion, deletes_on=today)
             if share.bookmark.has_position:
@@ -378,23 +356,17 @@ class Extraction:
         job.rejected[name] += len(delivery.rejected)
         if delivery.bookmark is not None:
             job.after[name] = delivery.bookmark.position
-        with self._changed:
-            while self._held > 0 and self._held + delivery.size > self.options.held_rows and name not in self._released:
-                self._changed.wait()
-            if name not in self._released:
-                self._held += delivery.size
-                self._ready[name].append(delivery)
-            self._changed.notify_all()
+        self._handover.put(name, delivery)
 
-    def _converted(self, job: Job, portion: Portion) -> Delivery:
+    def _converted(self, client: Client, job: Job, portion: Portion) -> Delivery:
         if portion.rows:
-            self._listener(PageRead(job.label, portion.share.entity.name, portion.rows))
+            client.tell(RowsRead(job.label, portion.share.entity.name, portion.rows))
         return self._delivery(job, portion.share).holding(portion)
 
-    def _finish(self, job: Job, share: Share, error: ExactError | None, cost: tuple[int, float]) -> None:
-        outcome = job.outcome(share, error, cost)
+    def _finish(self, client: Client, job: Job, ended: tuple[Share, ExactError | None, tuple[int, float]]) -> None:
+        outcome = job.outcome(*ended)
         with self._changed:
             self.outcomes.append(outcome)
-            self._unfinished[outcome.entity] -= 1 if job.is_told else 0
-            self._changed.notify_all()
-        self._listener(EntityRead(job.label, outcome.entity, outcome.rows, outcome.status))
+            if job.is_told:
+                self._handover.expect(outcome.entity, -1)
+        client.tell(EntityRead(client.now(), job.label, outcome.entity, outcome.rows, outcome.status))

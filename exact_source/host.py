@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 import httpx
@@ -15,6 +15,7 @@ import httpx
 from exact_source import odata
 from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, Unreachable
+from exact_source.events import Listener, RequestDone, ignore
 
 TOKEN_PATH = "/api/oauth2/token"  # noqa: S105 - a path
 # A token call holds a lock that others wait for: it may not last longer than this in all.
@@ -45,9 +46,17 @@ class Answer:
 class ExactHost:
     """HTTP to ``base_url`` alone. ``transport`` is for tests; the caller closes."""
 
-    def __init__(self, base_url: str, clock: Clock, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        clock: Clock,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        listener: Listener = ignore,
+    ) -> None:
         self.base_url = base_url
         self._clock = clock
+        self._listener = listener
         self._transport = transport
         self._client: httpx.Client | None = None
 
@@ -91,6 +100,36 @@ class ExactHost:
         return self._client
 
     def _send(self, request: httpx.Request) -> Answer:
+        began = self._clock.now()
+        try:
+            answer = self._answered(request)
+        except Unreachable:
+            self._tell(request, began, None)
+            raise
+        self._tell(request, began, answer)
+        return answer
+
+    def _tell(self, request: httpx.Request, began: datetime, answer: Answer | None) -> None:
+        is_bad = answer is not None and answer.status >= httpx.codes.BAD_REQUEST
+        self._listener(
+            RequestDone(
+                at=began,
+                exchange=0,
+                division=None,
+                entity=None,
+                host=request.url.netloc.decode(),
+                method=request.method,
+                path=request.url.path,
+                status=answer.status if answer else None,
+                attempt=1,
+                wait=0.0,
+                duration=(self._clock.now() - began).total_seconds(),
+                size=len(answer.body) if answer else 0,
+                error="no answer" if answer is None else f"HTTP {answer.status}" if is_bad else None,
+            )
+        )
+
+    def _answered(self, request: httpx.Request) -> Answer:
         try:
             response = self._http.send(request, stream=True, follow_redirects=False)
             try:

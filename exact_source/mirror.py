@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from io import BytesIO
 from itertools import islice
 from typing import Any
 
@@ -19,13 +20,18 @@ import pyarrow as pa
 from dlt.common.configuration.container import Container
 from dlt.common.exceptions import PipelineException
 from dlt.common.pipeline import PipelineContext
-from dlt.destinations.exceptions import DatabaseUndefinedRelation, DestinationConnectionError
+from dlt.destinations.exceptions import (
+    DatabaseTerminalException,
+    DatabaseUndefinedRelation,
+    DestinationConnectionError,
+)
+from pyarrow import csv
 
 from exact_source.tables import DELETED_AT
 
 AT_ONCE = 500  # keys in one question
 FETCHED = 50_000  # rows taken from the destination at a time
-LENT = "exact_source_lent"
+LENT, ASKED = "exact_source_lent", "exact_source_asked"  # a table and a cursor, for one question
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +60,65 @@ class _Questions:
         exists = f"{self.name(place.table)} WHERE {self.quoted(DELETED_AT)} IS NULL"
         return (exists, []) if place.division is None else (f"{exists} AND division = %s", [place.division])
 
+    @property
+    def is_postgres(self) -> bool:
+        return bool(self.client.capabilities.sqlglot_dialect == "postgres")
+
     def lend(self, given: pa.Table) -> bool:
-        """Lets questions name a table of ours as ``LENT``; False when the destination cannot read it where it is."""
-        if not isinstance(self.client.native_connection, duckdb.DuckDBPyConnection):
+        """Lets questions name a table of ours as ``LENT``; False when the destination cannot have it.
+
+        DuckDB reads it where it is, Postgres gets a temporary table, which ends with the connection.
+        """
+        if isinstance(self.client.native_connection, duckdb.DuckDBPyConnection):
+            self.client.native_connection.register(LENT, given)
+            return True
+        return self.is_postgres and self._copied(given)
+
+    def _copied(self, given: pa.Table) -> bool:
+        kinds = [_postgres_type(one.type) for one in given.schema]
+        columns = ", ".join(f"{self.quoted(one)} {kind}" for one, kind in zip(given.column_names, kinds, strict=True))
+        try:
+            self.client.execute_sql(f"CREATE TEMPORARY TABLE {LENT} ({columns})")
+        except DatabaseTerminalException:  # a user who may make no temporary tables
             return False
-        self.client.native_connection.register(LENT, given)
+        text = BytesIO()
+        # Quotes around all but NULL: to Postgres an empty text without them is NULL.
+        csv.write_csv(given, text, csv.WriteOptions(include_header=False, quoting_style="all_valid"))
+        text.seek(0)
+        with self.client.native_connection.cursor() as cursor:
+            cursor.copy_expert(f"COPY {LENT} FROM STDIN (FORMAT csv)", text)
+        self.client.execute_sql(f"ANALYZE {LENT}")
         return True
+
+    def is_lent(self, columns: Sequence[str], rows: str) -> str:
+        """The condition that a row of ``rows``, a name in the question, has a key that was lent."""
+        same = " AND ".join(f"{LENT}.{one} = {rows}.{one}" for one in map(self.quoted, columns))
+        return f"EXISTS (SELECT 1 FROM {LENT} WHERE {same})"  # noqa: S608 - names are quoted
 
     def asked(self, question: str, values: Sequence[Any] = ()) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
         """Names of columns and some rows at a time; nothing when the table is not there yet."""
         try:
+            if self.is_postgres:
+                yield from self._fetched(question, values)
+                return
             with self.client.execute_query(question, *values) as cursor:
                 names = [column[0] for column in cursor.description]
                 while rows := cursor.fetchmany(FETCHED):
                     yield names, [tuple(row) for row in rows]
         except DatabaseUndefinedRelation:
             return
+
+    def _fetched(self, question: str, values: Sequence[Any]) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
+        """By a cursor of the server: psycopg2 would take the whole answer into memory at once."""
+        with self.client.begin_transaction():
+            self.client.execute_sql(f"DECLARE {ASKED} NO SCROLL CURSOR FOR {question}", *values)
+            while True:
+                with self.client.execute_query(f"FETCH {FETCHED} FROM {ASKED}") as cursor:
+                    names = [column[0] for column in cursor.description]
+                    rows = [tuple(row) for row in cursor.fetchall()]
+                if not rows:
+                    return
+                yield names, rows
 
 
 class Mirror:
@@ -109,7 +158,7 @@ class Mirror:
             question = f"SELECT {', '.join(columns)} FROM {which}"  # noqa: S608 - names are quoted
             is_lent = ask.lend(met)
             if is_lent:
-                question = f"SELECT * FROM ({question}) ANTI JOIN {LENT} USING ({', '.join(columns)})"  # noqa: S608
+                question = f"SELECT * FROM ({question}) AS held WHERE NOT {ask.is_lent(met.column_names, 'held')}"  # noqa: S608
             found = [_columns(met, rows) for _, rows in ask.asked(question, values)]
         stored = pa.concat_tables(found) if found else met.schema.empty_table()
         return stored if is_lent else stored.join(met, keys=met.column_names, join_type="left anti")
@@ -148,9 +197,9 @@ class Mirror:
         with self._asking() as ask:
             if ask is None:
                 return True
-            question = f"SELECT 1 FROM {ask.name(table)}"  # noqa: S608 - names are quoted
+            question = f"SELECT 1 FROM {ask.name(table)} AS held"  # noqa: S608 - names are quoted
             if ask.lend(keys):
-                question += f" SEMI JOIN {LENT} USING ({', '.join(map(ask.quoted, keys.column_names))})"
+                question += f" WHERE {ask.is_lent(keys.column_names, 'held')}"
             return any(rows for _, rows in ask.asked(f"{question} LIMIT 1"))
 
     @contextmanager
@@ -187,6 +236,16 @@ def _active_pipeline() -> dlt.Pipeline | None:
 def _columns(like: pa.Table, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     columns = zip(*rows, strict=True)
     return pa.table([pa.array(column, one.type) for column, one in zip(columns, like.schema, strict=True)], like.schema)
+
+
+def _postgres_type(kind: pa.DataType) -> str:
+    """The type of a key's column."""
+    if pa.types.is_integer(kind):
+        return "bigint"
+    if pa.types.is_timestamp(kind):
+        return "timestamptz" if kind.tz else "timestamp"
+    known = {pa.types.is_date: "date", pa.types.is_boolean: "boolean", pa.types.is_decimal: "numeric"}
+    return next((name for is_kind, name in known.items() if is_kind(kind)), "text")
 
 
 def _slices(values: Sequence[Any]) -> Iterator[list[Any]]:

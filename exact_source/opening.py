@@ -14,14 +14,16 @@ import httpx
 
 from exact_source import ledger
 from exact_source.auth import Authorizer
+from exact_source.choice import Patterns
 from exact_source.client import Client
 from exact_source.clock import Clock, SystemClock
 from exact_source.connections import Connection
 from exact_source.entries import Entries, metadata
-from exact_source.errors import Busy, ConfigurationError
-from exact_source.events import Listener, ignore
+from exact_source.errors import Busy, ConfigurationError, ExactError
+from exact_source.events import Listener, OutboxSeen, TokenSeen, ignore
 from exact_source.exchange import Reply, Request
 from exact_source.ledger import Ledger, StoreBook, Terms
+from exact_source.observers import observed
 from exact_source.outbox import Outbox, Written
 from exact_source.run_lock import RunLock
 from exact_source.secrets_at_rest import Cipher
@@ -59,11 +61,16 @@ class Door:
 
 def opened(settings: Settings, around: Surroundings, stack: ExitStack) -> Door:
     """Opens a connection for as long as ``stack`` lasts; asks Exact nothing but, if need be, a token."""
+    listener = observed(around.listener, settings, around.clock)
+    if listener is not around.listener:
+        stack.callback(listener.close)
     store = TokenStore.from_settings(settings)
     stack.callback(store.close)
-    tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport))
+    tokens = stack.enter_context(Authorizer(settings, store, around.clock, around.transport, listener=listener))
     tokens.access_token()
     known = store.read(settings.connection)
+    if known is not None and known.token is not None:
+        listener(TokenSeen(around.clock.now(), known.token.issued_at, known.token.lost_at))
     shared = Store(settings.token_store, ledger.metadata, swift=True)
     stack.callback(shared.close)
     client = Client(
@@ -71,7 +78,7 @@ def opened(settings: Settings, around: Surroundings, stack: ExitStack) -> Door:
         tokens,
         around.clock,
         transport=around.transport,
-        listener=around.listener,
+        listener=listener,
         max_calls=around.max_calls,
         ledger=Ledger(StoreBook(shared), _terms(settings, known)),
         timeout=settings.timeout,
@@ -90,11 +97,13 @@ def _terms(settings: Settings, known: Connection | None) -> Terms:
     )
 
 
-def known_divisions(connection: Connection | None) -> list[int]:
-    """The divisions seen when consent was given, the user's current one first."""
+def known_divisions(connection: Connection | None, patterns: Patterns | None = None) -> list[int]:
+    """The divisions seen when consent was given, the user's current one first; with ``patterns`` those that fit."""
     identity = connection.identity if connection else None
     if identity is None:
         return []
+    if patterns:
+        return list(patterns.chosen({division.code: division.description for division in identity.divisions}))
     current = [identity.current_division] if identity.current_division else []
     return current + [division.code for division in identity.divisions]
 
@@ -132,7 +141,7 @@ def _taken(lock: RunLock, client: Client, division: int) -> None:
 
 def division_of(settings: Settings, known: Connection | None, asked: int | None) -> int:
     """The division to work in: the one asked for, else the only one there is. Never the one last opened (§10)."""
-    choices = list(settings.divisions or dict.fromkeys(known_divisions(known)))
+    choices = list(settings.divisions or dict.fromkeys(known_divisions(known, settings.patterns)))
     if asked is None and len(choices) != 1:
         named = f" of {', '.join(map(str, sorted(choices)))}" if choices else ""
         raise ConfigurationError(f"name a division{named}: --division CODE, or the setting divisions")
@@ -156,6 +165,12 @@ def desk(connection: str, around: Surroundings) -> Iterator[Desk]:
         days = door.settings.outbox_days
         outbox = stack.enter_context(Outbox(entries, door.client, keep_days=days, take=take))
         yield Desk(door.client, outbox, door.settings, door.known, take)
+
+
+def tell_outbox(settings: Settings, clock: Clock, listener: Listener) -> None:
+    """How many writes are not ended, for whoever listens; a store that cannot be read now is told elsewhere."""
+    with suppress(ExactError), kept(settings) as entries:
+        listener(OutboxSeen(clock.now(), entries.count_open()))
 
 
 @contextmanager

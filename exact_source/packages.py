@@ -14,9 +14,11 @@ from typing import Any
 
 import dlt
 from dlt.common.destination.client import WithStateSync
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
 from dlt.common.storages import LoadStorage, NormalizeStorage, PackageStorage
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
+
+from exact_source.clock import Clock
 
 SCHEMAS = "schemas"
 EXTRACTED = f"normalize/{NormalizeStorage.EXTRACTED_FOLDER}"
@@ -26,6 +28,7 @@ MADE, NORMALIZED, LOADED = (
 )
 # The schema of a package that appends, as it was before: with it the package merges.
 MERGING = "merging_schema.json"
+MAKING_WAITS = (0.1, 0.3, 1.0, 3.0)  # seconds between tries to make tables that others make too
 MERGE_HINTS = ("dedup_sort", "hard_delete")
 
 
@@ -107,6 +110,24 @@ def _start_over(package: Path) -> None:
     if not updates.exists():
         _write(updates, "{}")  # tells dlt to prepare the tables, those between as well
     (package / MERGING).replace(package / PackageStorage.SCHEMA_FILE_NAME)
+
+
+def make_tables(pipeline: dlt.Pipeline, clock: Clock) -> None:
+    """Makes the tables of a pipeline that shares its dataset with others which load at the same time.
+
+    Two that make one table at the same moment disturb each other: the one that lost looks again. All tables of the
+    schema are made, as dlt takes a schema that some pipeline has stored for tables that are there.
+    """
+    if "staging_dataset_name_layout" not in pipeline.destination.config_params:
+        return
+    for seconds in (*MAKING_WAITS, None):
+        try:
+            pipeline.sync_schema()
+            return
+        except DestinationException:
+            if seconds is None:
+                raise
+            clock.sleep(seconds)
 
 
 def trusting_destination(pipeline: dlt.Pipeline) -> dlt.Pipeline:

@@ -140,10 +140,11 @@ def _known_divisions(settings: Settings, past: Iterable[tuple[str, int]]) -> tup
     if connection is None:
         raise refusals.never_connected(settings.connection)
     found = connection.identity.divisions if connection.identity else ()
-    codes = [one.code for one in found if one.status != INACTIVE and not one.blocking_status]
+    readable = {one.code: one.description for one in found if one.status != INACTIVE and not one.blocking_status}
+    codes = settings.patterns.chosen(readable)
     if not codes and not past:
         raise ConfigurationError("no division of this connection is known yet; name one with --division")
-    return tuple(codes) or tuple(dict.fromkeys(division for _, division in past))
+    return codes or tuple(dict.fromkeys(division for _, division in past))
 
 
 def _from_past(entity: Entity, division: int, past: Mapping[tuple[str, int], dict[str, Any]]) -> Estimate:

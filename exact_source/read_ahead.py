@@ -21,25 +21,25 @@ from exact_source.pages import Page
 class Door:
     """Where the pages of one feed and division come from, and how they become columns.
 
-    ``decoders``: threads that make columns; None makes them in the thread that asks.
+    ``entity``: whose feed it is. ``decoders``: threads that make columns; None makes them in the thread that asks.
     """
 
     client: Client
     endpoint: Endpoint
     division: int | None
+    entity: str | None = None
     decimals: Decimals = "exact"
     decoders: Executor | None = None
 
     def fetch(self, link: str) -> Fetched:
         """Asks for a page; where its end tells the next link, its columns may still be in the making."""
-        found, answer = self.client.get(link, self._begun, division=self.division)
-        if isinstance(found, Page):
-            return Fetched(self, link, answer.at, found.next_link, found)
-        return Fetched(self, link, answer.at, found[0], found[1])
+        found, answer = self.client.get(link, self._begun, division=self.division, entity=self.entity)
+        following, made = (found.next_link, found) if isinstance(found, Page) else found
+        return Fetched(self, link, answer.at, following, made, answer.exchange)
 
     def decoded(self, link: str) -> Page:
         """A page asked and understood in one step, so that what cannot be read is asked again."""
-        found, _ = self.client.get(link, self._page, division=self.division)
+        found, _ = self.client.get(link, self._page, division=self.division, entity=self.entity)
         return found
 
     def _begun(self, body: bytes) -> Page | tuple[str, Future[Page]]:
@@ -64,6 +64,7 @@ class Fetched:
     at: datetime
     next_link: str | None
     made: Page | Future[Page]
+    exchange: int
 
     @property
     def is_settled(self) -> bool:

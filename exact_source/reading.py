@@ -19,6 +19,7 @@ from exact_source.client import Client
 from exact_source.columns import Decimals
 from exact_source.cursors import Bookmark, Plan
 from exact_source.errors import BadQuery, ExactError, Forbidden, NotFound, Unreadable
+from exact_source.events import PageRead, SchemaChanged
 from exact_source.pages import Page
 from exact_source.read_ahead import Door, Fetched
 from exact_source.rejections import RejectedRow
@@ -183,6 +184,7 @@ class Reading:
                 f"{link}?modified={modified}&endPoint={stream}",
                 lambda body: read_rows(endpoint(SYNC_TIMESTAMP), body),
                 division=self.division,
+                entity=self.shares[0].entity.name,
             )
         except (BadQuery, Forbidden, NotFound):
             return 0
@@ -248,13 +250,19 @@ class Reading:
                 following = None
                 if fetched.next_link:
                     self._check(fetched.next_link)
-            yield fetched
+            yield self._told(fetched)
             if isinstance(following, ExactError):
                 raise following
             if fetched.next_link is None:
                 return
             fetched = following or self._door.fetch(fetched.next_link)
-        yield fetched
+        yield self._told(fetched)
+
+    def _told(self, fetched: Fetched) -> Fetched:
+        rows = int(fetched.page.columns.num_rows) + len(fetched.page.rejected)
+        name = self.shares[0].entity.name
+        self.client.tell(PageRead(self.client.now(), fetched.exchange, fetched.door.division, name, rows))
+        return fetched
 
     def _ahead(self, fetched: Fetched) -> Fetched | ExactError | None:
         """The page after one that is being decoded, or why there is none: an error comes after what was read before."""
@@ -288,6 +296,8 @@ class Reading:
                 member = responses.missing_member(error)
                 if member and self._may_drop(member):
                     self.dropped.add(member)
+                    name = self.shares[0].entity.name
+                    self.client.tell(SchemaChanged(self.client.now(), self.division, name, vanished=(member,)))
                 elif where is None and responses.wants_filter(error) and self.endpoint.has("Modified"):
                     where = f"Modified ge {odata.instant(odata.EARLIEST)}"
                 else:
@@ -306,7 +316,7 @@ class Reading:
     @property
     def _door(self) -> Door:
         division = self.division if self.endpoint.is_per_division else None
-        return Door(self.client, self.endpoint, division, self.decimals, self.decoders)
+        return Door(self.client, self.endpoint, division, self.shares[0].entity.name, self.decimals, self.decoders)
 
 
 def _goes_up(versions: pa.Array, highest: int) -> bool:

@@ -18,7 +18,8 @@ from exact_source.catalogue import Entity
 from exact_source.cursors import Bookmark
 from exact_source.deletions import Upkeep
 from exact_source.errors import SchemaFrozen
-from exact_source.extraction import Extraction, Finished
+from exact_source.extraction import Extraction
+from exact_source.handover import Finished
 from exact_source.jobs import Delivery, Options, RoundOver, Session
 from exact_source.loading import Arrivals
 from exact_source.mirror import Mirror

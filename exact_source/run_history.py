@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from exact_source.errors import ExactError
-from exact_source.runs import Order, Report
+from exact_source.orders import Order, Report
 from exact_source.settings import check_name, data_folder, private_folder
 
 History = dict[str, Any]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dlt
 from dlt.common.destination import Destination
@@ -19,144 +20,23 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import books, loading, packages
-from exact_source.choice import Only, asked_names, chosen_entities
-from exact_source.clock import Clock
+from exact_source.choice import asked_names, chosen_entities
 from exact_source.errors import ConfigurationError, ExactError, Retryable, Suspect
-from exact_source.events import StageReached
+from exact_source.events import BooksCompared, EntityDone, Listener, Run, RunEnded, RunStarted, StageReached
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
-from exact_source.limits import Quota
 from exact_source.mirror import Mirror
-from exact_source.opening import Surroundings
+from exact_source.observers import observed
+from exact_source.opening import Surroundings, tell_outbox
+from exact_source.orders import Order, Report, Target
 from exact_source.reconciliation import Reconciliation
 from exact_source.resources import note_arrivals
 from exact_source.run_lock import only_run
-from exact_source.settings import private_folder
+from exact_source.settings import Settings, load_settings, private_folder
 from exact_source.source import exact_online, extraction_of
 
 ROUND_SECONDS = 900.0
-DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances
-# The worst first: what needs a person comes before what passes by itself.
-EXIT_ORDER = (3, 2, 7, 6, 4, 1, 8, DIFFERENCES, 5, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the rows go. ``database`` is a file for DuckDB, or credentials as the destination writes them."""
-
-    destination: str = "duckdb"
-    database: str | None = None
-    dataset: str = "exact_online"
-
-    @property
-    def place(self) -> str:
-        """The database as a person would name it."""
-        return self.database or ("exact.duckdb" if self.destination == "duckdb" else self.destination)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What one run is asked to do. None leaves the choice to the settings. ``only`` stands instead of divisions and
-    entities, see ``exact_online``.
-
-    ``round_rows``: rows and bookmarks are stored about every so many rows, and at least every quarter of an hour.
-    """
-
-    connection: str = "default"
-    divisions: Sequence[int] | None = None
-    entities: Sequence[str] | None = None
-    start_date: str | None = None
-    full_refresh: bool = False
-    accept_fewer: bool = False
-    feeds: dict[str, Any] = field(default_factory=dict)
-    windows: dict[str, Any] = field(default_factory=dict)
-    target: Target = Target()
-    round_rows: int = 500_000
-    reconcile: bool = False
-    only: Only | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How a run went. ``status``: succeeded, suspect (fewer rows than are stored; nothing was removed), paused (a quota
-    said stop; nothing is lost) or failed. ``warnings``: what a person should know though nothing failed.
-    """
-
-    run_id: str
-    status: str
-    started_at: datetime
-    finished_at: datetime
-    calls: int
-    outcomes: tuple[Outcome, ...]
-    deleted: dict[tuple[str, int | None], int]
-    quotas: dict[int, Quota]
-    failure: ExactError | None = None
-    warnings: tuple[str, ...] = ()
-    reconciliation: Reconciliation | None = None
-
-    @property
-    def rows(self) -> int:
-        return sum(outcome.rows for outcome in self.outcomes)
-
-    @property
-    def rejected(self) -> int:
-        """Rows that did not fit their table and are in ``_rejected_rows``."""
-        return sum(outcome.rejected for outcome in self.outcomes)
-
-    @property
-    def exit_code(self) -> int:
-        errors = [self.failure, *(outcome.error for outcome in self.outcomes)]
-        errors += self.reconciliation.errors.values() if self.reconciliation else ()
-        codes = {error.exit_code for error in errors if error is not None} or {0}
-        codes |= {DIFFERENCES} if self.reconciliation and self.reconciliation.differing else set()
-        return next(code for code in EXIT_ORDER if code in codes)
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as documented in the README: plain values only."""
-        return {
-            "run_id": self.run_id,
-            "status": self.status,
-            "started_at": self.started_at.isoformat(),
-            "finished_at": self.finished_at.isoformat(),
-            "calls": self.calls,
-            "rows": self.rows,
-            "rejected": self.rejected,
-            "error": str(self.failure) if self.failure else None,
-            "warnings": list(self.warnings),
-            "entities": [self._entity(outcome) for outcome in self.outcomes],
-            "quota": {str(code): _quota(quota) for code, quota in sorted(self.quotas.items())},
-            "reconciliation": self.reconciliation.as_json() if self.reconciliation else None,
-        }
-
-    def _entity(self, outcome: Outcome) -> dict[str, Any]:
-        return {
-            "name": outcome.entity,
-            "table": outcome.entity,
-            "division": outcome.division,
-            "feed": outcome.feed,
-            "cursor": outcome.cursor,
-            "rows": outcome.rows,
-            "rejected": outcome.rejected,
-            "deleted": self.deleted.get((outcome.entity, outcome.division), 0),
-            "calls": outcome.calls,
-            "bookmark_before": outcome.before,
-            "bookmark_after": outcome.after,
-            "seconds": round(outcome.seconds, 3),
-            "status": outcome.status,
-            "error": str(outcome.error) if outcome.error else None,
-        }
-
-
-def _quota(quota: Quota) -> dict[str, Any]:
-    return {
-        name: {
-            "limit": allowance.limit,
-            "remaining": allowance.remaining,
-            "resets_at": allowance.resets_at.isoformat() if allowance.resets_at else None,
-        }
-        for name, allowance in (("minutely", quota.minutely), ("daily", quota.daily))
-        if allowance is not None
-    }
+INTERRUPTED = 130  # exit code of what was stopped by a signal
 
 
 def run(order: Order, around: Surroundings | None = None) -> Report:
@@ -166,6 +46,72 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     """
     around = around or Surroundings()
     _check_reconcilable(order)
+    settings = load_settings(order.connection, **around.overrides)
+    listener = observed(around.listener, settings, around.clock)
+    started, who = around.clock.now(), _identified(order, settings)
+    listener(RunStarted(started, who))
+    try:
+        report = _run(order, replace(around, listener=listener), who)
+        tell_outbox(settings, around.clock, listener)
+        report = replace(report, warnings=(*report.warnings, *listener.warnings))
+        _tell(report, listener)
+    except BaseException as error:
+        failure = error if isinstance(error, ExactError) else None
+        code = failure.exit_code if failure else INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+        now = around.clock.now()
+        listener(RunEnded(now, who, "failed", code, 0, 0, (now - started).total_seconds(), failure))
+        raise
+    finally:
+        listener.close()
+    return report
+
+
+def _identified(order: Order, settings: Settings) -> Run:
+    host = urlsplit(settings.base_url).netloc
+    run_id, target = uuid.uuid4().hex, order.target
+    told = (settings.tags, settings.metadata)
+    return Run(run_id, order.connection, host, target.destination, target.dataset, *told)
+
+
+def _tell(report: Report, listener: Listener) -> None:
+    """What the report says, entity by entity and as a whole, for whoever listens."""
+    at = report.finished_at
+    for one in report.outcomes:
+        gone = report.deleted.get((one.entity, one.division), 0)
+        listener(
+            EntityDone(
+                at=at,
+                division=one.division,
+                entity=one.entity,
+                feed=one.feed,
+                cursor=one.cursor,
+                rows=one.rows,
+                rejected=one.rejected,
+                deleted=gone,
+                calls=one.calls,
+                seconds=one.seconds,
+                status=one.status,
+                before=one.before,
+                after=one.after,
+                error=one.error,
+            )
+        )
+    listener(
+        RunEnded(
+            at=at,
+            run=report.run,
+            status=report.status,
+            exit_code=report.exit_code,
+            calls=report.calls,
+            rows=report.rows,
+            seconds=(at - report.started_at).total_seconds(),
+            error=report.failure,
+            warnings=report.warnings,
+        )
+    )
+
+
+def _run(order: Order, around: Surroundings, who: Run) -> Report:
     source = exact_online(
         order.connection,
         divisions=order.divisions,
@@ -179,7 +125,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
         surroundings=around,
     )
     extraction = extraction_of(source)
-    started_at, failure, run_id = around.clock.now(), None, uuid.uuid4().hex
+    started_at, failure = around.clock.now(), None
     reconciliation: Reconciliation | None = None
     extraction.stays_open = True
     # Two processes in one working folder would spoil each other's packages and state.
@@ -188,15 +134,17 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
             pipeline = pipeline_of(order.connection, order.target)
             _load(pipeline, source, around, order.round_rows)
             if order.reconcile:
-                around.listener(StageReached("reconcile"))
-                reconciliation = _reconciled(pipeline, extraction, order, run_id)
+                around.listener(StageReached(around.clock.now(), "reconcile"))
+                reconciliation = _reconciled(pipeline, extraction, order, who.run_id)
+                around.listener(_compared(reconciliation, around.clock.now()))
         except (PipelineStepFailed, DestinationException, Retryable) as error:
             failure = _translated(error)
             if extraction.session is None:
                 raise failure from None
         finally:
             extraction.close()
-    return replace(_report(extraction, started_at, around.clock, failure), run_id=run_id, reconciliation=reconciliation)
+    report = _report(extraction, Frame(who, started_at, around.clock.now(), failure))
+    return replace(report, reconciliation=reconciliation)
 
 
 def _check_reconcilable(order: Order) -> None:
@@ -218,6 +166,11 @@ def _reconciled(pipeline: dlt.Pipeline, extraction: Extraction, order: Order, ru
     return books.reconcile(pipeline, extraction.session.client, books.Scope(complete, run_id, year))
 
 
+def _compared(found: Reconciliation, at: datetime) -> BooksCompared:
+    largest = tuple(str(one) for one in found.largest) if found.differing else ()
+    return BooksCompared(at, found.compared, len(found.differing), largest)
+
+
 def _first_whole_year(start_date: str | None) -> int:
     if start_date is None:
         return 0
@@ -230,39 +183,51 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
 
     Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
     """
-    around.listener(StageReached("restore"))
+    around.listener(StageReached(around.clock.now(), "restore"))
     pipeline = packages.trusting_destination(pipeline)
     pipeline.sync_destination()
     if pipeline.has_pending_data:
         pipeline.normalize()
+        packages.make_tables(pipeline, around.clock)
         pipeline.load()
     extraction = extraction_of(source)
     arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
     while not extraction.is_over:
         extraction.begin_round(round_rows, ROUND_SECONDS)
-        around.listener(StageReached("extract"))
+        around.listener(StageReached(around.clock.now(), "extract"))
         pipeline.extract(source, loader_file_format=form)
-        around.listener(StageReached("normalize"))
+        around.listener(StageReached(around.clock.now(), "normalize"))
         pipeline.normalize()
-        around.listener(StageReached("load"))
+        around.listener(StageReached(around.clock.now(), "load"))
         packages.append_to(pipeline, arrivals.take_new(Mirror()))
+        packages.make_tables(pipeline, around.clock)
         pipeline.load(raise_on_failed_jobs=True)
 
 
-def _report(extraction: Extraction, started_at: datetime, clock: Clock, failure: ExactError | None) -> Report:
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is known of a run beyond its outcomes."""
+
+    run: Run
+    started_at: datetime
+    finished_at: datetime
+    failure: ExactError | None
+
+
+def _report(extraction: Extraction, frame: Frame) -> Report:
     judged = [_judged(outcome, extraction) for outcome in extraction.outcomes]
     outcomes = tuple(sorted(judged, key=lambda outcome: outcome.division or 0))
     session = extraction.session
     return Report(
-        run_id=uuid.uuid4().hex,
-        status=_status(outcomes, failure),
-        started_at=started_at,
-        finished_at=clock.now(),
+        run=frame.run,
+        status=_status(outcomes, frame.failure),
+        started_at=frame.started_at,
+        finished_at=frame.finished_at,
         calls=session.client.calls if session else 0,
         outcomes=outcomes,
         deleted=dict(extraction.deleted),
         quotas=session.client.quotas() if session else {},
-        failure=failure,
+        failure=frame.failure,
         warnings=tuple(extraction.warnings),
     )
 
@@ -305,7 +270,7 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     packages.mend(folder / name)
     pipeline = dlt.pipeline(
         pipeline_name=name,
-        destination=destination_of(target),
+        destination=destination_of(target, f"{connection}_{target.part}" if target.part else ""),
         dataset_name=target.dataset,
         pipelines_dir=str(folder),
     )
@@ -317,15 +282,19 @@ def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
 
 def pipeline_name(connection: str, target: Target) -> str:
     seal = hashlib.sha256(f"{target.destination}|{_absolute(target)}|{target.dataset}".encode()).hexdigest()[:8]
-    return f"exact_online_{connection}_{seal}"
+    return f"exact_online_{connection}_{seal}{f'_{target.part}' if target.part else ''}"
 
 
 def _absolute(target: Target) -> str:
     return str(Path(target.place).absolute()) if target.destination == "duckdb" else target.place
 
 
-def destination_of(target: Target) -> Destination[Any, Any]:
-    """The dlt destination, with the database as its credentials. ConfigurationError when dlt does not know it."""
+def destination_of(target: Target, share: str = "") -> Destination[Any, Any]:
+    """The dlt destination, with the database as its credentials. ConfigurationError when dlt does not know it.
+
+    ``share`` names a staging dataset of its own: in a shared one, loads would empty each other's tables.
+    """
+    staging: dict[str, Any] = {"staging_dataset_name_layout": f"%s_staging_{share}"} if share else {}
     try:
         if target.destination == "duckdb":
             if Path(_absolute(target)).stem == target.dataset:
@@ -334,10 +303,10 @@ def destination_of(target: Target) -> Destination[Any, Any]:
                     f"the DuckDB file {target.place} and the dataset {target.dataset} have the same name, which DuckDB "
                     "cannot tell apart; choose another --database or --dataset"
                 )
-            return dlt.destinations.duckdb(_absolute(target))
+            return dlt.destinations.duckdb(_absolute(target), **staging)
         factory = getattr(dlt.destinations, target.destination)
     except AttributeError:
         raise ConfigurationError(
             f"dlt has no destination {target.destination!r}; duckdb and postgres are examples of those it has"
         ) from None
-    return factory(target.database) if target.database else factory()  # type: ignore[no-any-return]
+    return factory(target.database, **staging) if target.database else factory(**staging)  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from exact_source import catalogue
-from exact_source.choice import Pairs, named
+from exact_source.choice import Pairs, Patterns, named
 from exact_source.client import Client
 from exact_source.errors import (
     DayQuotaSpent,
@@ -44,30 +44,36 @@ def open_session(
     with ExitStack() as stack:
         door = opened(settings, around, stack)
         lock = stack.enter_context(RunLock(door.shared, connection, around.clock.now()))
-        session = _session(settings, Entrance(door.client, lock, known_divisions(door.known)), only)
+        known, fitting = known_divisions(door.known), known_divisions(door.known, settings.patterns)
+        session = _session(settings, Entrance(door.client, lock, known, fitting), only)
         door.client.owns(stack.pop_all())
         return replace(session, contracts=contracts)
 
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """A client of one connection, the lock on what it reads, and the divisions seen when consent was given."""
+    """A client of one connection, the lock on what it reads, and the divisions seen when consent was given.
+
+    ``fitting``: those of them that the settings do not leave out by name.
+    """
 
     client: Client
     lock: RunLock
     known: Sequence[int]
+    fitting: Sequence[int]
 
 
 def _session(settings: Settings, door: Entrance, only: Pairs | None) -> Session:
     wanted = settings.divisions or ()
-    door.lock.take(wanted or door.known)
+    door.lock.take(wanted or door.fitting)
     client = door.client
     if only and set(only) <= set(door.known) and not any("divisions" in names for names in only.values()):
         home, listing, rejected = wanted[0], list[Row](), list[RejectedRow]()
         codes, absent = wanted, dict[int, ExactError]()
     else:
-        home, listing, rejected = _listing(client, [*door.known, *wanted] if only else [*wanted, *door.known])
-        codes, absent = _divisions(listing, wanted)
+        doors = [*door.known, *wanted] if only else [*wanted, *door.fitting, *door.known]
+        home, listing, rejected = _listing(client, doors)
+        codes, absent = _divisions(listing, wanted, settings.patterns)
     door.lock.take(codes)
     overlap = timedelta(seconds=settings.modified_overlap)
     return Session(
@@ -123,11 +129,17 @@ def _all_divisions(client: Client, code: int) -> tuple[list[Row], list[RejectedR
     return rows, rejected
 
 
-def _divisions(listing: list[Row], wanted: Sequence[int]) -> tuple[tuple[int, ...], dict[int, ExactError]]:
+def _divisions(
+    listing: list[Row], wanted: Sequence[int], patterns: Patterns
+) -> tuple[tuple[int, ...], dict[int, ExactError]]:
     """The codes to read, and those asked for that the consent does not hold."""
     known = {row.Code: row for row in listing}
     if not wanted:
-        return tuple(code for code, row in known.items() if _is_readable(row)), {}
+        patterns.check({code: row.Description for code, row in known.items()})
+        codes = patterns.chosen({code: row.Description for code, row in known.items() if _is_readable(row)})
+        if patterns and not codes:
+            raise UnknownName("the divisions that include and exclude leave are all inactive or blocked")
+        return codes, {}
     absent: dict[int, ExactError] = {
         code: UnknownName(
             f"division {code} is not in this consent; it holds {', '.join(str(one) for one in sorted(known))}. "

@@ -8,7 +8,7 @@ the environment of a container never decides where a token is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,13 +19,16 @@ import platformdirs
 import sqlalchemy
 from dlt.common.typing import TSecretValue
 
+from exact_source import connection_values, setting_keys
 from exact_source import setting_values as values
+from exact_source.choice import Patterns
 from exact_source.errors import ConfigurationError, UnknownName
+from exact_source.setting_keys import CONNECTIONS, SECTIONS
 from exact_source.setting_values import HOSTS, Deletes, Parser, Secret, UnusableValue
 
-SECTIONS = ("sources", "exact_online")
 DEFAULT_CONNECTION = "default"
 DEFAULT_REGION = "nl"
+DATASET = "exact_online"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,17 @@ class Settings:
     region: country site, see ``HOSTS``. base_url: host to call, instead of the region's (tests, proxies).
     client_id, client_secret: the app. redirect_uri: exactly as registered with the app; https, or this machine.
     token_store: SQLAlchemy URL. encryption_key: Fernet keys, the first one encrypts. plain_tokens: no encryption.
-    divisions, entities: what to read; None is all divisions of the consent, the default entities.
+    divisions, entities: what to read; None is all divisions of the consent, the default entities. include, exclude:
+    patterns of names of divisions, instead of codes. feeds, windows: by entity, as the options of ``run`` take them.
     start_date: rows changed before this day are not read. modified_overlap: seconds read again behind a bookmark.
     daily_reserve: calls of each division's day left to others. breaker_limit: client errors in an hour after which an
     endpoint is left alone (Exact locks it after 10). max_workers: divisions read at the same time.
     timeout: seconds that one answer may take. deletes: ``hard`` removes rows that were deleted in Exact, ``soft`` marks
     them in ``_deleted_at``, ``off`` keeps them. compare_every: days between two comparisons of keys, see ``Session``.
     schema_contract: of dlt, by entity, ``*`` for the others. action_defaults: what actions write where their input says
-    nothing, by division (``*`` for all), action and field.
-    schema_contract: of dlt, by entity, ``*`` for the others. outbox_days: how long bodies of ended writes are kept.
+    nothing, by division (``*`` for all), action and field. outbox_days: how long bodies of ended writes are kept.
+    destination, database, dataset: where rows go. schedule: when, as a cron expression in UTC, for those who start
+    runs. tags, metadata: words of the user's own, which go along with what is told of the connection.
     """
 
     connection: str
@@ -76,6 +81,21 @@ class Settings:
     schema_contract: Mapping[str, str]
     action_defaults: Mapping[str, Mapping[str, Mapping[str, Any]]]
     outbox_days: int
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    feeds: Mapping[str, str]
+    windows: Mapping[str, str]
+    destination: str
+    database: Secret | None
+    dataset: str
+    schedule: str | None
+    tags: tuple[str, ...]
+    metadata: Mapping[str, str]
+
+    @property
+    def patterns(self) -> Patterns:
+        """The divisions to read by name; empty where codes say it, or nothing does."""
+        return Patterns(self.include, self.exclude)
 
     @property
     def connect_command(self) -> str:
@@ -93,7 +113,7 @@ PARSERS: dict[str, Parser] = {
     "encryption_key": values.fernet_keys,
     "plain_tokens": values.switch,
     "divisions": values.division_codes,
-    "entities": values.names,
+    "entities": connection_values.entity_names,
     "start_date": values.day,
     "modified_overlap": values.whole(0, 30 * 86_400),
     "daily_reserve": values.whole(0, 1_000_000),
@@ -105,6 +125,16 @@ PARSERS: dict[str, Parser] = {
     "schema_contract": values.contracts,
     "action_defaults": values.action_defaults,
     "outbox_days": values.whole(1, 399),
+    "include": connection_values.listed,
+    "exclude": connection_values.listed,
+    "feeds": connection_values.feeds,
+    "windows": connection_values.windows,
+    "destination": connection_values.destination,
+    "database": connection_values.place,
+    "dataset": connection_values.dataset,
+    "schedule": connection_values.schedule,
+    "tags": connection_values.listed,
+    "metadata": connection_values.table_of_text,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -120,11 +150,20 @@ DEFAULTS: dict[str, Any] = {
     "schema_contract": {},
     "action_defaults": {},
     "outbox_days": 30,
+    "include": (),
+    "exclude": (),
+    "feeds": {},
+    "windows": {},
+    "destination": "duckdb",
+    "tags": (),
+    "metadata": {},
 }
+# Choose divisions by name, instead of by code.
+PATTERNS = ("include", "exclude")
 # Refused in config.toml, which people commit.
 SECRETS = frozenset({"client_secret", "encryption_key"})
-# Never shown: a store URL may hold a password.
-HIDDEN = SECRETS | {"token_store"}
+# Never shown: these may hold a password.
+HIDDEN = SECRETS | {"token_store", "database"}
 
 
 def connect_command(connection: str) -> str:
@@ -157,7 +196,28 @@ def load_settings(connection: str = DEFAULT_CONNECTION, **overrides: object) -> 
     if unknown:
         raise UnknownName(f"there is no setting {unknown[0]!r}; there are {', '.join(PARSERS)}")
     found = {name: _find(connection, name, overrides.get(name)) for name in PARSERS}
-    return Settings(connection=connection, **_completed(found))
+    setting_keys.check(connection, PARSERS)
+    return Settings(connection=connection, **_completed(connection, found))
+
+
+def configured(stored: Iterable[str] = ()) -> tuple[str, ...]:
+    """The connections with settings of their own. ``stored``: names that a variable with underscores may mean."""
+    return setting_keys.connection_names(PARSERS, stored)
+
+
+def peek_tags(connection: str) -> tuple[str, ...]:
+    """The tags of a connection, also of one whose other settings are wrong; none when they are wrong themselves."""
+    try:
+        found = _find(connection, "tags", None)
+    except ConfigurationError:
+        return ()
+    return found.value if found else ()
+
+
+def own_dataset(connection: str) -> str:
+    """Where the rows of one connection of many go when nobody says so: no two of them share their tables."""
+    template = DATASET if connection == DEFAULT_CONNECTION else f"{DATASET}_{connection_values.PLACEHOLDER}"
+    return connection_values.filled(template, connection)
 
 
 def check_name(connection: str) -> None:
@@ -178,16 +238,20 @@ class _Found:
 
 
 def _find(connection: str, name: str, override: object) -> _Found | None:
+    """The nearest value. Those further away are checked as well: one day they will count."""
+    return next(iter(list(_all(connection, name, override))), None)
+
+
+def _all(connection: str, name: str, override: object) -> Iterator[_Found]:
     if not _is_blank(override):
-        return _Found(_parsed(name, override, f"argument {name}", ""), 0)
+        yield _Found(_parsed(name, override, f"argument {name}", ""), 0)
     # An environment variable cannot hold a dash: a connection's dash may be written as an underscore.
-    own = dict.fromkeys(("connections." + connection, "connections." + connection.replace("-", "_")))
+    own = dict.fromkeys(f"{CONNECTIONS}.{one}" for one in (connection, connection.replace("-", "_")))
     places = [(1, ".".join((*SECTIONS, place, name))) for place in own] + [(2, ".".join((*SECTIONS, name)))]
     for level, path in places:
         value = _look_up(path, name)
         if not _is_blank(value):
-            return _Found(_parsed(name, value, path, _place(path)), level)
-    return None
+            yield _Found(_parsed(name, value, path, _place(path)), level)
 
 
 def _look_up(path: str, name: str) -> object:
@@ -198,7 +262,7 @@ def _look_up(path: str, name: str) -> object:
     except Exception as error:
         # dlt's own words may repeat the value or the line of the file, so only the kind of error is told.
         raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}){_place(path)}") from None
-    if exposed is not None and (name in SECRETS or values.has_password(exposed)):
+    if exposed is not None and (name in SECRETS or _has_password(name, exposed)):
         raise ConfigurationError(f"{path} is a secret and stands in config.toml; move it to .dlt/secrets.toml")
     return exposed if value is None else value
 
@@ -208,6 +272,10 @@ def _in_the_open(path: str) -> object:
     *sections, key = path.split(".")
     values_found = (one.get_value(key, TSecretValue, None, *sections)[0] for one in dlt.config.config_providers)
     return next((value for value in values_found if value is not None), None)
+
+
+def _has_password(name: str, value: object) -> bool:
+    return values.has_password(value) if name == "token_store" else connection_values.has_password(str(value))
 
 
 def _is_blank(value: object) -> bool:
@@ -233,14 +301,33 @@ def _variable(path: str) -> str:
     return path.upper().replace(".", "__")
 
 
-def _completed(found: dict[str, _Found | None]) -> dict[str, Any]:
+def _completed(connection: str, found: dict[str, _Found | None]) -> dict[str, Any]:
     """The values with defaults filled in. Of region and base_url, the one nearer to the caller decides the host."""
     known = {name: DEFAULTS.get(name) if one is None else one.value for name, one in found.items()}
     region, base_url = found["region"], found["base_url"]
     if base_url is None or (region is not None and region.level < base_url.level):
         known["base_url"] = HOSTS[str(known["region"])]
     known["token_store"] = known["token_store"] or Secret(_default_store())
+    known |= dict.fromkeys(_outweighed(found), None)
+    known |= {name: known[name] or () for name in PATTERNS}
+    given = known["dataset"] or (own_dataset(connection) if connection in configured([connection]) else DATASET)
+    known["dataset"] = connection_values.filled(given, connection)
+    if known["database"] is not None:
+        known["database"] = Secret(connection_values.filled(known["database"].reveal(), connection))
     return known
+
+
+def _outweighed(found: Mapping[str, _Found | None]) -> Iterable[str]:
+    """Of codes and patterns of divisions, those that stand further from the caller."""
+    codes = found["divisions"]
+    patterns = [one.level for one in (found[name] for name in PATTERNS) if one is not None]
+    if codes is None or not patterns:
+        return ()
+    if codes.level == min(patterns) and codes.value is not None:
+        raise ConfigurationError(
+            "divisions and include or exclude stand in the same section; write either codes or patterns of names"
+        )
+    return PATTERNS if codes.level < min(patterns) else ("divisions",)
 
 
 def _default_store() -> str:

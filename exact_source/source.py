@@ -74,7 +74,7 @@ def exact_online(
         only=pairs,
     )
     check(chosen, options)
-    extraction = Extraction(lambda: open_session(connection, around, divisions, pairs), options, around.listener)
+    extraction = Extraction(lambda: open_session(connection, around, divisions, pairs), options)
     mirror = Mirror()
 
     @dlt.source(name="exact_online", section="exact_online")

@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from leaks import WATCH, Ear
 from postgres_server import Postgres, running
+from warehouses import DuckFile, PostgresDatabase, Warehouse
 
 pytest.register_assert_rewrite("mirror", "mirroring")  # its comparisons tell what differs
 
@@ -55,3 +56,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'tokens.db'}"
     server: Postgres = request.getfixturevalue("postgres")
     return server.new_database()
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """An empty place for tables, of each kind in turn."""
+    return DuckFile(tmp_path / "mirror.duckdb") if request.param == "duckdb" else request.getfixturevalue("pg")
+
+
+@pytest.fixture
+def pg(postgres: Postgres) -> PostgresDatabase:
+    return PostgresDatabase(postgres, postgres.new_database())

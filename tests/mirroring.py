@@ -1,4 +1,4 @@
-"""A strict Exact, a connection to it and a DuckDB file: what the tests of a true mirror run and compare."""
+"""A strict Exact, a connection to it and a warehouse: what the tests of a true mirror run and compare."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from connecting import Bench
 from exact_road import DIVISION, guid, table
-from exact_source import Order, Report, Surroundings, Target, run
+from exact_source import Order, Report, Surroundings, run
 from exact_source.catalogue import Entity, entity
 from exact_source.clock import ManualClock
 from strict_exact import Division, StrictExact, Table
+from warehouses import DuckFile, Row, Warehouse
 
 KEEP_ALIVE_DAYS = 25
 LONG_AGO = datetime(2020, 5, 4, 12, 0)
@@ -24,10 +23,11 @@ LONG_AGO = datetime(2020, 5, 4, 12, 0)
 
 @dataclass
 class Mirror:
-    """One connection, one file."""
+    """One connection, one warehouse: by default a DuckDB file."""
 
     bench: Bench
     options: dict[str, Any] = field(default_factory=dict)
+    warehouse: Warehouse | None = None
 
     @property
     def server(self) -> StrictExact:
@@ -42,11 +42,15 @@ class Mirror:
     def database(self) -> Path:
         return self.bench.folder / "mirror.duckdb"
 
+    @property
+    def place(self) -> Warehouse:
+        return self.warehouse or DuckFile(self.database)
+
     def run(self, *entities: str, settings: Mapping[str, object] | None = None, **order: Any) -> Report:
         """A run of some entities; ``max_calls`` and settings beside the fields of an Order."""
         given = {**self.bench.settings_given(), "plain_tokens": True, **self.options, **(settings or {})}
         around = Surroundings(self.clock, max_calls=order.pop("max_calls", None), overrides=given)
-        return run(Order(entities=entities, target=Target(database=str(self.database)), **order), around)
+        return run(Order(entities=entities, target=self.place.target, **order), around)
 
     def good(self, *entities: str, **order: Any) -> Report:
         """A run in which nothing went wrong."""
@@ -56,9 +60,8 @@ class Mirror:
         assert self.server.violations == []
         return report
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.database), read_only=True) as connection:
-            return connection.execute(sql).fetchall()
+    def ask(self, sql: str) -> list[Row]:
+        return self.place.ask(sql)
 
     def keys(self, name: str, where: str = "true") -> list[str]:
         """The last part of the key of all rows of a table, in order."""
@@ -81,11 +84,13 @@ class Mirror:
 def mirroring(
     folder: Path, tables: Sequence[Table], divisions: Sequence[Division] = (Division(DIVISION),), **settings: Any
 ) -> Iterator[Mirror]:
+    """``warehouse`` beside the settings says where the mirror is kept."""
+    warehouse = settings.pop("warehouse", None)
     clock = ManualClock()
     with StrictExact(tables, divisions, clock=clock.now) as server:
         bench = Bench(server, folder, clock)
         bench.connect(plain_tokens=True)
-        yield Mirror(bench, settings)
+        yield Mirror(bench, settings, warehouse)
 
 
 def table_of(name: str, count: int, kind: Any = None, **options: Any) -> Table:

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,22 +18,23 @@ from rich.console import Console
 from command_line import FIRST, SECOND, Desk, serving
 from exact_source.cli import printing
 from exact_source.cli.progress import MOST_BARS, Bars, Lines
-from exact_source.events import DivisionsFound, EntityRead, Event, PageRead, StageReached, Waiting
+from exact_source.events import DivisionsFound, EntityRead, Event, RowsRead, StageReached, Waiting
 
 LIMIT = "minute limit"
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 def history(*codes: int) -> Iterator[Event]:
     """A run in which every division reads two entities and waits once."""
-    yield StageReached("restore")
+    yield StageReached(NOW, "restore")
     yield DivisionsFound(codes, 3)
-    yield EntityRead(None, "divisions", len(codes), "succeeded")
+    yield EntityRead(NOW, None, "divisions", len(codes), "succeeded")
     for code in codes:
-        yield PageRead(code, "accounts", 1000)
+        yield RowsRead(code, "accounts", 1000)
         yield Waiting(code, 34.2, LIMIT)
-        yield EntityRead(code, "accounts", 1000, "succeeded")
-        yield EntityRead(code, "contacts", 0, "failed")
-    yield StageReached("load")
+        yield EntityRead(NOW, code, "accounts", 1000, "succeeded")
+        yield EntityRead(NOW, code, "contacts", 0, "failed")
+    yield StageReached(NOW, "load")
 
 
 def drawn(*codes: int) -> str:

@@ -16,6 +16,7 @@ from exact_source import Surroundings, exact_online, extraction_of
 from exact_source.catalogue import Entity, endpoint, entities, entity
 from mirroring import Mirror, mirroring, path_of, table_of
 from strict_exact import Canned, Division
+from warehouses import Warehouse
 
 ACCOUNTS = "sync/CRM/Accounts"
 BANK_ACCOUNTS = "crm/BankAccounts"
@@ -83,8 +84,8 @@ def test_an_entity_that_joins_later_does_not_make_the_log_be_read_again(tmp_path
         assert mirror.keys("contacts") == sorted([guid(0), guid(2)])
 
 
-def test_soft_deletes_keep_the_row_and_say_when(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("accounts", 3)], deletes="soft") as mirror:
+def test_soft_deletes_keep_the_row_and_say_when(tmp_path: Path, warehouse: Warehouse) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 3)], deletes="soft", warehouse=warehouse) as mirror:
         mirror.good("accounts")
         mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(0), "Name": "Café 't Hoekje"})
         mirror.good("accounts")
@@ -109,10 +110,10 @@ def test_deletes_that_are_off_change_nothing(tmp_path: Path) -> None:
         assert mirror.server.calls("sync/Deleted") == 0
 
 
-def test_a_log_that_names_the_document_takes_header_and_lines(tmp_path: Path) -> None:
+def test_a_log_that_names_the_document_takes_header_and_lines(tmp_path: Path, warehouse: Warehouse) -> None:
     rows = [{"ID": guid(10 * doc + line), "InvoiceID": guid(900 + doc), "LineNumber": line} for doc in (1, 2) for line in (0, 1, 2)]  # fmt: skip
     invoices = table(endpoint("sync/SalesInvoice/SalesInvoices"), rows)
-    with mirroring(tmp_path, [invoices]) as mirror:
+    with mirroring(tmp_path, [invoices], warehouse=warehouse) as mirror:
         mirror.good("sales_invoices", "sales_invoice_lines")
         for line in (0, 1, 2):
             mirror.server.delete(INVOICES, DIVISION, guid(10 + line))
@@ -124,8 +125,8 @@ def test_a_log_that_names_the_document_takes_header_and_lines(tmp_path: Path) ->
         assert report.deleted == {("sales_invoices", DIVISION): 1, ("sales_invoice_lines", DIVISION): 2}
 
 
-def test_a_log_longer_than_a_page_is_applied_in_full(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("accounts", 1100)]) as mirror:
+def test_a_log_longer_than_a_page_is_applied_in_full(tmp_path: Path, warehouse: Warehouse) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 1100)], warehouse=warehouse) as mirror:
         mirror.good("accounts")
         for number in range(1010):
             mirror.server.delete(ACCOUNTS, DIVISION, guid(number))
@@ -158,8 +159,8 @@ def test_a_log_that_may_not_be_read_is_a_warning_and_keys_are_compared_instead(t
         assert mirror.keys("accounts") == sorted([guid(1), guid(2)])
 
 
-def test_entities_without_a_log_are_compared_by_key_on_schedule(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("bank_accounts", 150)], compare_every=3) as mirror:
+def test_entities_without_a_log_are_compared_by_key_on_schedule(tmp_path: Path, warehouse: Warehouse) -> None:
+    with mirroring(tmp_path, [table_of("bank_accounts", 150)], compare_every=3, warehouse=warehouse) as mirror:
         mirror.good("bank_accounts")
         mirror.server.delete(BANK_ACCOUNTS, DIVISION, guid(7))
         mirror.pass_days(2)
@@ -193,8 +194,8 @@ def test_a_snapshot_loses_the_rows_that_no_longer_exist(tmp_path: Path) -> None:
         assert len(mirror.keys("lead_sources")) == 60
 
 
-def test_an_interrupted_snapshot_removes_nothing(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("lead_sources", 150)]) as mirror:
+def test_an_interrupted_snapshot_removes_nothing(tmp_path: Path, warehouse: Warehouse) -> None:
+    with mirroring(tmp_path, [table_of("lead_sources", 150)], warehouse=warehouse) as mirror:
         mirror.good("lead_sources")
         mirror.server.delete(path_of(entity("lead_sources")), DIVISION, guid(3))
         assert mirror.run("lead_sources", max_calls=2).status == "paused"
@@ -203,11 +204,13 @@ def test_an_interrupted_snapshot_removes_nothing(tmp_path: Path) -> None:
         assert len(mirror.keys("lead_sources")) == 149
 
 
-def test_a_full_refresh_drops_what_no_longer_exists_in_one_division_only(tmp_path: Path) -> None:
+def test_a_full_refresh_drops_what_no_longer_exists_in_one_division_only(tmp_path: Path, warehouse: Warehouse) -> None:
     other = 124133
     banks = table_of("bank_accounts", 5)
     rows = {DIVISION: banks.rows[DIVISION], other: banks.rows[DIVISION]}
-    with mirroring(tmp_path, [table(endpoint(BANK_ACCOUNTS), rows)], [Division(DIVISION), Division(other)]) as mirror:
+    with mirroring(
+        tmp_path, [table(endpoint(BANK_ACCOUNTS), rows)], [Division(DIVISION), Division(other)], warehouse=warehouse
+    ) as mirror:
         mirror.good("bank_accounts")
         mirror.server.delete(BANK_ACCOUNTS, DIVISION, guid(1))
         mirror.good("bank_accounts", full_refresh=True)
@@ -249,8 +252,10 @@ def test_a_reading_that_answers_far_fewer_rows_removes_nothing(
             assert len(mirror.keys("lead_sources")) == left
 
 
-def test_a_full_refresh_that_finds_a_sync_feed_empty_removes_nothing_and_recovers(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("accounts", 30)]) as mirror:
+def test_a_full_refresh_that_finds_a_sync_feed_empty_removes_nothing_and_recovers(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 30)], warehouse=warehouse) as mirror:
         mirror.good("accounts")
         mirror.server.fail_next(1, "CRM/Accounts", Canned(200, '{"d":{"results":[]}}'))
         assert mirror.run("accounts", full_refresh=True).status == "suspect"
@@ -281,8 +286,8 @@ def test_a_moved_division_is_read_again_in_full_and_never_empty(tmp_path: Path, 
         assert mirror.good("accounts").rows == 1
 
 
-def test_row_versions_that_go_backwards_without_a_word_are_noticed(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("accounts", 30), table_of("contacts", 30)]) as mirror:
+def test_row_versions_that_go_backwards_without_a_word_are_noticed(tmp_path: Path, warehouse: Warehouse) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 30), table_of("contacts", 30)], warehouse=warehouse) as mirror:
         mirror.good("accounts", "contacts")
         mirror.server.renumber(DIVISION, 1)
         mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(9), "Name": "new name", "Timestamp": 200})
@@ -318,8 +323,8 @@ def test_a_feed_whose_last_row_was_deleted_is_not_taken_for_set_back(tmp_path: P
             assert (report.rows, report.warnings) == (0, ())
 
 
-def test_a_silence_longer_than_the_log_means_reading_everything_again(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("accounts", 30)]) as mirror:
+def test_a_silence_longer_than_the_log_means_reading_everything_again(tmp_path: Path, warehouse: Warehouse) -> None:
+    with mirroring(tmp_path, [table_of("accounts", 30)], warehouse=warehouse) as mirror:
         mirror.good("accounts")
         emptied(mirror, ACCOUNTS, range(5))
         mirror.server.clear("sync/Deleted", DIVISION)
@@ -358,8 +363,10 @@ def test_limiting_one_resource_leaves_the_others_whole(tmp_path: Path) -> None:
         assert {one.status for one in extraction_of(source).outcomes if one.entity == "contacts"} == {"succeeded"}
 
 
-def test_a_long_run_stores_its_rows_in_rounds(tmp_path: Path) -> None:
-    with mirroring(tmp_path, [table_of("accounts", 1100), table_of("bank_accounts", 150)]) as mirror:
+def test_a_long_run_stores_its_rows_in_rounds(tmp_path: Path, warehouse: Warehouse) -> None:
+    with mirroring(
+        tmp_path, [table_of("accounts", 1100), table_of("bank_accounts", 150)], warehouse=warehouse
+    ) as mirror:
         report = mirror.good("accounts", "bank_accounts", round_rows=100)
         assert report.rows == 1250
         assert mirror.ask("select count(*) > 1 from exact_online._dlt_loads") == [(True,)]

@@ -15,7 +15,8 @@ from exact_road import DIVISION, Road, guid, road, table
 from exact_source.catalogue import endpoint, entity
 from exact_source.cursors import Bookmark
 from exact_source.errors import CallBudgetSpent, DayQuotaSpent, Forbidden, NotFound, ReconnectRequired, UnknownName
-from exact_source.extraction import Extraction, Finished
+from exact_source.extraction import Extraction
+from exact_source.handover import Finished
 from exact_source.jobs import Delivery, Options, Outcome, Session
 from exact_source.rejections import RejectedRow
 from strict_exact import Canned, Division, Table

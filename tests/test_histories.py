@@ -67,7 +67,7 @@ class PowerCut(BaseException):
 
 def cut_at(stage: str) -> Callable[[Event], None]:
     def listen(event: Event) -> None:
-        if event == StageReached(stage):
+        if isinstance(event, StageReached) and event.stage == stage:
             raise PowerCut
 
     return listen

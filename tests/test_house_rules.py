@@ -16,10 +16,10 @@ REPOSITORY = ROOT.parent
 # Reading order is import order: each module imports only those before it.
 ORDER = """
     errors events clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
-    setting_values settings secrets_at_rest token_lock store connections tokens token_answers refusals host
+    setting_values connection_values setting_keys settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock exchange downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs extraction mirror loading deletions contracts rejection_log opening sessions proxy resources source drift books
-    packages runs run_history plan actions
+    observers ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction mirror loading deletions contracts rejection_log opening sessions proxy resources source drift books
+    packages orders runs parts run_history plan actions
     intents row_writes writeback destination
     sandbox cli __main__
 """.split()

@@ -19,8 +19,9 @@ from command_line import FIRST, SECOND, Desk, read_json, serving
 from connecting import processes
 from exact_source.errors import Busy, Forbidden
 from exact_source.opening import Surroundings
+from exact_source.orders import Target
 from exact_source.run_lock import only_run
-from exact_source.runs import Target, pipeline_name
+from exact_source.runs import pipeline_name
 from exact_source.sessions import open_session
 from postgres_server import Postgres
 from strict_exact import Canned, StrictExact

@@ -52,7 +52,7 @@ class Session:
 
     def division(self, given: int | None = None) -> int:
         """The division that is meant: the given one, else the only one of the settings, else the only one there is."""
-        chosen = (given,) if given is not None else self.settings.divisions or tuple(self.known)
+        chosen = (given,) if given is not None else self.settings.divisions or self.settings.patterns.chosen(self.known)
         if len(chosen) != 1:
             there = ", ".join(f"{code} ({name})" for code, name in self.known.items()) or "none that is known"
             raise UnknownName(f"say which division is meant; there are {there}")

@@ -20,7 +20,7 @@ from exact_source.clock import SystemClock
 from exact_source.consent import Code, Connected, Question
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.loopback import LoopbackReceiver
-from exact_source.runs import EXIT_ORDER
+from exact_source.orders import EXIT_ORDER
 from exact_source.setting_values import Secret, is_loopback
 from exact_source.settings import DEFAULT_CONNECTION, Settings, load_settings, require_credentials, require_redirect_uri
 from exact_source.tokens import TokenStore

@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -22,18 +23,37 @@ _LONG = re.compile(r"[\w.!~+=-]{60,}")
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is told of an error: its kind, a message without secrets, the exit code, and Exact's own words."""
+
+    kind: str
+    message: str
+    exit_code: int
+    words: dict[str, object]
+
+
 def exit_code_of(error: BaseException, ctx: click.Context) -> int:
     """Tells the error to the user and gives the exit code that goes with it."""
+    told = failure_of(error, ctx)
+    click.echo(f"error: {told.message}", err=True)
+    print_failure(ctx, told.kind, told.message, told.exit_code, **told.words)
+    return told.exit_code
+
+
+def failure_of(error: BaseException, ctx: click.Context) -> Failure:
+    """What is to be told of the error; with ``--debug`` the traceback of an unexpected one is shown."""
     if isinstance(error, ExactError):
-        return _told(ctx, type(error).__name__, str(error), error.exit_code, **_words(error))
-    if _is_interrupted(error):
-        return _told(ctx, "Interrupted", "interrupted; what was loaded stays", INTERRUPTED)
+        return Failure(type(error).__name__, masked(str(error)), error.exit_code, _words(error))
+    if is_interrupted(error):
+        return Failure("Interrupted", "interrupted; what was loaded stays", INTERRUPTED, {})
     if ctx.meta.get("debug"):
         click.echo(masked("".join(traceback.format_exception(error))), err=True)
-    return _told(ctx, type(error).__name__, f"unexpected {_place(error)}; --debug shows the traceback", UNEXPECTED)
+    message = f"unexpected {_place(error)}; --debug shows the traceback"
+    return Failure(type(error).__name__, masked(message), UNEXPECTED, {})
 
 
-def _is_interrupted(error: BaseException | None) -> bool:
+def is_interrupted(error: BaseException | None) -> bool:
     """True for an interruption, also one that struck within dlt's own bookkeeping and came out as its error."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -75,13 +95,6 @@ def _words(error: ExactError) -> dict[str, object]:
     if not isinstance(error, Rejected) or not error.told:
         return {}
     return {"words": masked(error.told), "fields": [masked(name) for name in error.fields]}
-
-
-def _told(ctx: click.Context, kind: str, message: str, exit_code: int, **more: object) -> int:
-    message = masked(message)
-    click.echo(f"error: {message}", err=True)
-    print_failure(ctx, kind, message, exit_code, **more)
-    return exit_code
 
 
 def _place(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,9 +13,9 @@ from exact_source.books import TABLE
 from exact_source.cli import printing
 from exact_source.cli.failures import masked
 from exact_source.jobs import Outcome
+from exact_source.orders import Report, Target
 from exact_source.reconciliation import Reconciliation
 from exact_source.rejection_log import TABLE as REJECTED
-from exact_source.runs import Report, Target
 
 WORST_FIRST = ("failed", "suspect", "paused", "succeeded")
 NAMED = 3  # entities that one message names before it counts the rest
@@ -43,18 +43,20 @@ def print_report(report: Report, target: Target, took: timedelta) -> None:
     if totals:
         printing.print_table(*_table(totals, has_rejected=report.rejected > 0))
         click.echo()
-    for line in _rejections(report.outcomes, target):
+    for line in notes(report, target):
         printing.note(line)
-    for line in _troubles(report.outcomes):
-        printing.note(line)
-    for line in report.warnings:
-        printing.note(f"warning: {masked(line)}")
-    if report.reconciliation is not None:
-        for line in _reconciled(report.reconciliation):
-            printing.note(line)
-    if report.failure is not None:
-        printing.note(f"error: {masked(str(report.failure))}")
     click.echo(printing.plain(_summary(report, target, took)))
+
+
+def notes(report: Report, target: Target) -> Iterator[str]:
+    """What a person should know besides the figures."""
+    yield from _rejections(report.outcomes, target)
+    yield from _troubles(report.outcomes)
+    yield from (f"warning: {masked(line)}" for line in report.warnings)
+    if report.reconciliation is not None:
+        yield from _reconciled(report.reconciliation)
+    if report.failure is not None:
+        yield f"error: {masked(str(report.failure))}"
 
 
 def _table(totals: dict[str, _Total], *, has_rejected: bool) -> tuple[Sequence[str], list[list[object]]]:

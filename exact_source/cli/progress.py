@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from exact_source.cli import printing
-from exact_source.events import DivisionsFound, EntityRead, Event, PageRead, StageReached, Waiting
+from exact_source.events import DivisionsFound, EntityRead, Event, RowsRead, StageReached, Waiting
 
 MOST_BARS = 12  # more divisions than this share one bar
 STAGES = {
@@ -107,7 +107,7 @@ class Bars:
             match event:
                 case DivisionsFound():
                     self._begin(event)
-                case PageRead(division=int(code)) if code in self._bars:
+                case RowsRead(division=int(code)) if code in self._bars:
                     self._rows[self._bars[code]] += event.rows
                     self._show(code, told="")
                 case EntityRead(division=int(code)) if code in self._bars:

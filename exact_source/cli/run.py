@@ -19,14 +19,14 @@ from dlt.common.runtime.telemetry import stop_telemetry
 from exact_source import run_history, runs
 from exact_source.catalogue import FeedKind
 from exact_source.choice import asked_names, chosen_entities
-from exact_source.cli import options, outcome, printing, progress
+from exact_source.cli import options, outcome, printing, progress, run_all
 from exact_source.clock import SystemClock
 from exact_source.cursors import Window
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.events import Listener, Waiting
 from exact_source.opening import Surroundings
-from exact_source.runs import Order, Report, Target
-from exact_source.settings import load_settings
+from exact_source.orders import Order, Report, Target
+from exact_source.settings import DATASET, Settings, load_settings
 
 KINDS = ("sync", "bulk", "single")
 SCALES = ("small", "medium", "large")
@@ -65,6 +65,10 @@ class Pair(click.ParamType[tuple[int, list[str]]]):
 
 @click.command("run", epilog="Example: exact-source run --entity accounts --json")
 @options.connection
+@click.option("--all-connections", is_flag=True, help="Run every configured connection, one after the other.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="With --all-connections: only those with it; may be repeated."
+)
 @click.option(
     "--division",
     "divisions",
@@ -81,9 +85,9 @@ class Pair(click.ParamType[tuple[int, list[str]]]):
     metavar="CODE:ENTITY,...",
     help="Read these entities of this division and nothing else; may be repeated.",
 )
-@click.option("--destination", default="duckdb", show_default=True, metavar="NAME", help="A destination of dlt.")
+@click.option("--destination", show_default="duckdb", metavar="NAME", help="A destination of dlt.")
 @click.option("--database", metavar="PATH", help="File for DuckDB, or credentials as the destination writes them.")
-@click.option("--dataset", default="exact_online", show_default=True, metavar="NAME", help="Schema for the tables.")
+@click.option("--dataset", show_default=DATASET, metavar="NAME", help="Schema for the tables.")
 @click.option("--full-refresh", is_flag=True, help="Read everything again and drop what no longer exists.")
 @click.option("--accept-fewer", is_flag=True, help="Believe a full reading that answers far fewer rows than stored.")
 @click.option("--start-date", metavar="DATE", help="Leave out rows changed before this day (2026-01-31).")
@@ -121,7 +125,13 @@ def command(ctx: click.Context, /, sandbox: bool, as_json: bool, **given: Any) -
 
     Without options: all divisions of the connection, the default entities, what changed since the last run. One entity
     or division that fails does not stop the others; it is reported, and tells in the exit code.
+
+    With --all-connections neither does a connection that fails. The exit code is the worst of theirs.
     """
+    if given.pop("all_connections"):
+        ctx.exit(run_all.run_all(ctx, {**given, "sandbox": sandbox}, _performed, order_of))
+    if given.pop("tags"):
+        raise click.UsageError("--tag chooses among --all-connections", ctx)
     began = SystemClock().now()
     _stay_at_home()
     report, order = _practised(ctx, given) if sandbox else _performed(given)
@@ -153,12 +163,13 @@ def _practised(ctx: click.Context, given: dict[str, Any]) -> tuple[Report, Order
             raise click.UsageError(f"--sandbox has a connection of its own; leave out --{name.replace('_', '-')}", ctx)
     practice = import_module("exact_source.cli.practice")  # a fifth of what the imports of a real run would cost
     given["connection"] = practice.CONNECTION
-    if given["destination"] == "duckdb" and given["database"] is None:
-        given["database"] = practice.DATABASE
+    target = Target(given["destination"] or "duckdb", given["database"], given["dataset"] or DATASET)
+    if target.destination == "duckdb" and target.database is None:
+        target = replace(target, database=practice.DATABASE)
     with practice.opened(given["sandbox_scale"]) as world:
         around = Surroundings(world.clock, world.transport, max_calls=given["max_calls"], overrides=world.overrides)
         given["divisions"] = given["divisions"] or (None if given["only"] else world.divisions)
-        order = order_of(given, world.overrides)
+        order = replace(order_of(given, world.overrides), target=_checked(target))
         return _watched(order, around), order
 
 
@@ -175,9 +186,9 @@ def order_of(given: Mapping[str, Any], overrides: Mapping[str, object]) -> Order
         start_date=start,
         full_refresh=given["full_refresh"],
         accept_fewer=given["accept_fewer"],
-        feeds={entity: _kind(kind) for entity, kind in given["feeds"]},
-        windows={entity: _window(text, start) for entity, text in given["windows"]},
-        target=_target(given["destination"], given["database"], given["dataset"]),
+        feeds={entity: _kind(kind) for entity, kind in {**settings.feeds, **dict(given["feeds"])}.items()},
+        windows={name: _window(text, start) for name, text in {**settings.windows, **dict(given["windows"])}.items()},
+        target=_checked(_target(given, settings)),
         reconcile=given["reconcile"],
     )
 
@@ -199,7 +210,9 @@ def _kind(text: str) -> FeedKind:
 def _window(text: str, start: str | None) -> Window:
     field, _, days = text.partition(":")
     if start is None:
-        raise ConfigurationError("--window needs --start-date: the day on which the first window begins")
+        raise ConfigurationError(
+            "--window needs --start-date (or the setting start_date): the day on which the first window begins"
+        )
     if days and not (days.isascii() and days.isdigit() and 0 < int(days[:6]) <= 3660):
         raise ConfigurationError(f"--window: {days!r} is not a number of days from 1 to 3660")
     try:
@@ -209,9 +222,16 @@ def _window(text: str, start: str | None) -> Window:
     return replace(window, days=int(days)) if days else window
 
 
-def _target(destination: str, database: str | None, dataset: str) -> Target:
-    target = Target(destination, database, dataset)
-    if destination == "duckdb" and not Path(target.place).absolute().parent.is_dir():
+def _target(given: Mapping[str, Any], settings: Settings) -> Target:
+    """Where the options, and else the settings, say that rows go. A database belongs to its destination."""
+    destination = given["destination"] or settings.destination
+    own = settings.database if destination == settings.destination else None
+    database = given["database"] or (own.reveal() if own is not None else None)
+    return Target(destination, database, given["dataset"] or settings.dataset)
+
+
+def _checked(target: Target) -> Target:
+    if target.destination == "duckdb" and not Path(target.place).absolute().parent.is_dir():
         raise ConfigurationError(f"the folder of the database {target.place} does not exist; make it first")
     return target
 
