@@ -4,16 +4,17 @@ The assets are described by a ``DagsterDltTranslator`` and loaded by ``exact_sou
 takes no checks and no retry policy, and its ``DagsterDltResource.run`` calls ``pipeline.run``, which knows no rounds,
 no locks, no half loads to finish and no report; so this is the ``@multi_asset`` that it would make, with these.
 
-A pool belongs to an op of Dagster and not to a partition, so there is one per connection; give it the limit 1, as one
-run at a time loads into a dataset. Several divisions in one run are read at the same time, each within its own limits.
+A pool belongs to an op of Dagster and not to a partition, so there is one per connection (per file, for DuckDB); give
+it the limit 1. The divisions of one run are read at the same time, each within its own limits, and whatever Dagster
+starts, the lock of a division in the token store lets only one read it.
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of ops and cannot resolve their texts.
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -23,17 +24,17 @@ from dagster_dlt import DagsterDltTranslator
 from dagster_dlt.translator import DltResourceTranslatorData
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-from exact_source import ExactError, Order, Paused, Report, Surroundings, Target, exact_online, run
-from exact_source.errors import DayQuotaSpent
+from exact_source import ExactError, Order, Paused, Report, Surroundings, Target, Window, exact_online, run
 from exact_source.events import Event, StageReached
 from exact_source.jobs import Outcome
-from exact_source.limits import MARGIN, NOTHING_KNOWN, Quota
+from exact_source.limits import NOTHING_KNOWN
 from exact_source.reconciliation import Reconciliation
 from exact_source.runs import destination_of
-from exact_source.settings import connect_command, load_settings
+from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, connect_command, load_settings
 from exact_source.tokens import TokenStore
 
 HOUR = 3600.0
+RESET = 2.0  # a clock is never set to the second
 DAILY = "0 5 * * *"
 PER_CONNECTION = frozenset({"divisions", "me"})  # entities of the user, not of a division
 LINES = "transaction_lines"
@@ -71,20 +72,29 @@ class Plan:
     longest_pause: seconds that a run waits for a quota; what is paused for longer is left to the next run.
     """
 
-    connection: str = "default"
-    target: Target = field(default_factory=Target)
+    connection: str = DEFAULT_CONNECTION
+    target: Target = field(default_factory=Target, repr=False)
     entities: Sequence[str] | None = None
     divisions: Sequence[int] | None = None
     start_date: str | None = None
+    feeds: Mapping[str, Any] = field(default_factory=dict)
+    windows: Mapping[str, Window] = field(default_factory=dict)
     schedule: str = DAILY
+    notes: Mapping[str, Any] = field(default_factory=dict)
     retries: dg.RetryPolicy = RETRIES
-    longest_pause: float = 3600.0
+    longest_pause: float = HOUR
     around: Surroundings = field(default_factory=Surroundings)
 
     @property
     def name(self) -> str:
         """The connection as part of a name in Dagster."""
         return "exact_online_" + self.connection.replace("-", "_")
+
+    @property
+    def pool(self) -> str:
+        """One load at a time into what the connection has alone; a DuckDB file has room for one process."""
+        is_file = self.target.destination == "duckdb"
+        return re.sub(r"\W", "_", f"duckdb_{Path(self.target.place).stem}") if is_file else self.name
 
     @property
     def partitions(self) -> dg.PartitionsDefinition:
@@ -99,14 +109,33 @@ class Plan:
 def plan_of(connection: str) -> Plan:
     """What the settings of a connection say."""
     settings = load_settings(connection)
-    database = str(Path(os.environ.get("EXACT_DATABASE", "exact.duckdb")).absolute())
+    start = settings.start_date.isoformat() if settings.start_date else None
     return Plan(
         connection=connection,
-        target=Target(database=database),
+        target=_target(settings),
         entities=settings.entities,
         divisions=settings.divisions,
-        start_date=settings.start_date.isoformat() if settings.start_date else None,
+        start_date=start,
+        feeds=settings.feeds,
+        windows={name: _window(text, settings) for name, text in settings.windows.items()},
+        schedule=settings.schedule or DAILY,
+        notes={**settings.metadata, "tags": list(settings.tags)},
     )
+
+
+def _target(settings: Settings) -> Target:
+    """As ``exact-source run`` has it; a file is the same one from whatever folder Dagster starts a run."""
+    database = settings.database.reveal() if settings.database else None
+    target = Target(settings.destination, database, settings.dataset)
+    return replace(target, database=str(Path(target.place).absolute())) if target.destination == "duckdb" else target
+
+
+def _window(text: str, settings: Settings) -> Window:
+    if settings.start_date is None:
+        raise ValueError(f"connection {settings.connection}: windows need the setting start_date")
+    name, _, days = text.partition(":")
+    window = Window(name, settings.start_date)
+    return replace(window, days=int(days)) if days else window
 
 
 class ExactTranslator(DagsterDltTranslator):
@@ -127,7 +156,7 @@ class ExactTranslator(DagsterDltTranslator):
                 kinds={"dlt", self._plan.target.destination},
                 description=f"{data.resource.name} of Exact Online, connection {self._plan.connection}",
             )
-            .merge_attributes(metadata={"dagster/table_name": table})
+            .merge_attributes(metadata={**self._plan.notes, "dagster/table_name": table})
         )
 
 
@@ -172,6 +201,8 @@ class Wanted:
             entities=None if only else sorted(names),
             only=only or None,
             start_date=plan.start_date,
+            feeds={name: kind for name, kind in plan.feeds.items() if name in names},
+            windows={name: window for name, window in plan.windows.items() if name in names},
             full_refresh=options.full_refresh,
             accept_fewer=options.accept_fewer,
             target=plan.target,
@@ -210,16 +241,16 @@ class Step:
         try:
             report = run(self.wanted.order(self.plan, options, reconcile=is_compared), around)
         except ExactError as error:
-            self._end([(error, None)])
+            self._end([error])
             return
         for warning in report.warnings:
             self.context.log.warning(warning)
-        troubles = [(one.error, report.quotas.get(one.division or 0)) for one in report.outcomes if one.error]
+        troubles = [one.error for one in report.outcomes if one.error]
         if report.failure is None:
             yield from self._materialised(report)
             yield from self._checked(report)
         else:
-            troubles.append((report.failure, None))
+            troubles.append(report.failure)
         self._end(troubles)
 
     def _note(self, event: Event) -> None:
@@ -264,16 +295,16 @@ class Step:
             elif report.reconciliation is not None:
                 yield _adds_up(key, report)
 
-    def _end(self, troubles: Sequence[tuple[ExactError, Quota | None]]) -> None:
+    def _end(self, errors: Sequence[ExactError]) -> None:
         """What may pass by itself is tried again, a quota that comes back soon is waited for; the rest needs a person.
 
         A pause that is too long for that is no failure: its assets stay as they are until the next run.
         """
-        for error, _ in troubles:
+        for error in errors:
             self.context.log.error(str(error))
-        lasting = [error for error, _ in troubles if error.exit_code not in PASSING and not isinstance(error, Paused)]
-        passing = [error for error, _ in troubles if error.exit_code in PASSING]
-        pauses = [_seconds(error, quota, self.plan) for error, quota in troubles if isinstance(error, Paused)]
+        lasting = [error for error in errors if error.exit_code not in PASSING and not isinstance(error, Paused)]
+        passing = [error for error in errors if error.exit_code in PASSING]
+        pauses = [self._seconds(error) for error in errors if isinstance(error, Paused)]
         short = [seconds for seconds in pauses if seconds <= self.plan.longest_pause]
         attempts = self.plan.retries.max_retries
         if passing:
@@ -284,21 +315,16 @@ class Step:
             self.context.instance.add_run_tags(self.context.run.run_id, NO_RETRIES)
             raise _failure(lasting, allow_retries=False)
 
+    def _seconds(self, pause: Paused) -> float:
+        """Until Exact may be asked again; an hour when nobody knows."""
+        if pause.until is None:
+            return HOUR
+        return max((pause.until - self.plan.around.clock.now()).total_seconds(), 0.0) + RESET
+
 
 def _failure(errors: Sequence[ExactError], *, allow_retries: bool) -> dg.Failure:
     told = {f"error {at}": str(error) for at, error in enumerate(errors, 1)}
     return dg.Failure(str(errors[0]), metadata={"exit_code": errors[0].exit_code, **told}, allow_retries=allow_retries)
-
-
-def _seconds(error: ExactError, quota: Quota | None, plan: Plan) -> float:
-    """Until the day of Exact turns, else the hour for which an endpoint is left alone."""
-    if not isinstance(error, DayQuotaSpent):
-        return HOUR
-    quota = quota or NOTHING_KNOWN
-    now = plan.around.clock.now() + quota.skew
-    turns = quota.daily.resets_at if quota.daily else None
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    return max((turns or midnight) - now, timedelta(0)).total_seconds() + MARGIN
 
 
 def _partition(pair: Pair) -> str | None:
@@ -400,7 +426,7 @@ def _op(plan: Plan, specs: Sequence[dg.AssetSpec], is_split: bool) -> dg.AssetsD
         partitions_def=plan.partitions if is_split else None,
         backfill_policy=dg.BackfillPolicy.single_run() if is_split else None,
         retry_policy=plan.retries,
-        pool=plan.name,
+        pool=plan.pool,
     )
     def load(context: dg.AssetExecutionContext, config: Options) -> Any:
         yield from Step(plan, context, Wanted.of(context, per_division=is_split)).read(config)
@@ -449,9 +475,9 @@ def _divisions(plan: Plan) -> list[str]:
     settings = load_settings(plan.connection, **plan.around.overrides)
     with closing(TokenStore.from_settings(settings)) as store:
         known = store.read(plan.connection)
-    if known is None or known.identity is None:
-        return []
-    return [str(one.code) for one in known.identity.divisions if one.status != 0 and not one.blocking_status]
+    listed = known.identity.divisions if known is not None and known.identity is not None else ()
+    readable = {one.code: one.description for one in listed if one.status != 0 and not one.blocking_status}
+    return [str(code) for code in settings.patterns.chosen(readable)]
 
 
 def notices_of(context: dg.RunStatusSensorContext) -> list[Notice]:
@@ -510,5 +536,6 @@ def definitions(plans: Iterable[Plan], tell: Notify = notify) -> dg.Definitions:
     )
 
 
-CONNECTIONS = os.environ.get("EXACT_CONNECTIONS", "default").split(",")
-defs = definitions(plan_of(name) for name in CONNECTIONS)
+# Those of the variable, with commas between; else those with settings of their own, else the one without.
+CONNECTIONS = os.environ.get("EXACT_CONNECTIONS", "").split(",")
+defs = definitions(map(plan_of, list(filter(None, CONNECTIONS)) or configured() or (DEFAULT_CONNECTION,)))

@@ -41,6 +41,7 @@ class Home:
             "CLIENT_SECRET": self.told["client_secret"],
             "REDIRECT_URI": self.told["redirect_uri"],
             "TOKEN_STORE": self.store,
+            "DATABASE": str(self.database),
             "PLAIN_TOKENS": "true",
         }
         return {

@@ -106,7 +106,7 @@ def office(connected: Home, tmp_path: Path) -> Iterator[Office]:
     try:
         with dg.DagsterInstance.local_temp(str(tmp_path), overrides=UNTOLD) as instance:
             plan = replace(dagster_defs.plan_of("default"), entities=ENTITIES)
-            office = Office(home, instance, replace(plan, target=replace(plan.target, database=str(home.database))))
+            office = Office(home, instance, plan)
             office.look()
             yield office
     finally:
