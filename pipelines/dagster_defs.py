@@ -254,6 +254,7 @@ class Step:
         self._end(troubles)
 
     def _note(self, event: Event) -> None:
+        self.plan.around.listener(event)
         if isinstance(event, StageReached):
             self.context.log.info(f"stage {event.stage}")
 
