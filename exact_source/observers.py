@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 from exact_source.clock import Clock
 from exact_source.events import Event, Listener
+from exact_source.history import Historian
 from exact_source.settings import Settings
 
 log = logging.getLogger("exact_source")
@@ -29,7 +30,7 @@ class Observer(Protocol):
 
 # Made once per run, or per connection that is opened without one; None when the settings do not ask for it.
 Factory: TypeAlias = Callable[[Settings, Clock], Observer | None]
-FACTORIES: tuple[Factory, ...] = ()
+FACTORIES: tuple[Factory, ...] = (Historian,)
 
 
 class Observers:

@@ -31,7 +31,9 @@ def parts(order: Order, overrides: Mapping[str, object] | None = None) -> list[O
     The order itself, whole, when it says ``only``, or when the store knows no division or no usable token of the
     connection: its run tells what is the matter.
     """
-    settings = load_settings(order.connection, divisions=order.divisions, **(overrides or {}))
+    settings = load_settings(
+        order.connection, **{**(overrides or {}), **({"divisions": order.divisions} if order.divisions else {})}
+    )
     with closing(TokenStore.from_settings(settings)) as store:
         codes = _divisions(settings, store.peek(order.connection))
     if order.only is not None or not codes:

@@ -13,7 +13,7 @@ from datetime import date
 from math import ceil
 from typing import Any, Literal
 
-from exact_source import cursors, ledger, odata, refusals, run_history
+from exact_source import cursors, history, ledger, odata, refusals
 from exact_source.budgets import Budget
 from exact_source.catalogue import Entity
 from exact_source.choice import chosen_entities
@@ -105,7 +105,7 @@ def plan(
 ) -> Plan:
     """The plan of the next run, without asking Exact. NeverConnected without a token."""
     settings = load_settings(connection, divisions=divisions, entities=entities, **around.overrides)
-    past = _past(connection)
+    past = _past(settings)
     codes = settings.divisions or _known_divisions(settings, past)
     chosen = [entity for entity in chosen_entities(settings.entities) if entity.is_per_division]
     estimates = [_from_past(entity, code, past) for code in codes for entity in chosen]
@@ -128,9 +128,11 @@ def counted(made: Plan, around: Surroundings, start: date | None = None) -> Plan
         return replace(_summed(settings, around, estimates), spent=session.client.calls)
 
 
-def _past(connection: str) -> dict[tuple[str, int], dict[str, Any]]:
-    history = run_history.remembered(connection) or {"entities": []}
-    return {(one["name"], one["division"]): one for one in history["entities"] if one["division"] is not None}
+def _past(settings: Settings) -> dict[tuple[str, int], dict[str, Any]]:
+    with closing(Store(settings.token_store, history.metadata)) as store:
+        outcomes = history.remembered(store, settings.connection).outcomes
+    newest = sorted(outcomes, key=lambda one: str(one["finished_at"]))
+    return {(one["entity"], one["division"]): one for one in newest if one["division"] is not None}
 
 
 def _known_divisions(settings: Settings, past: Iterable[tuple[str, int]]) -> tuple[int, ...]:

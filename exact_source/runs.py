@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import dlt
 from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException
+from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import books, loading, packages
@@ -47,23 +49,29 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     around = around or Surroundings()
     _check_reconcilable(order)
     settings = load_settings(order.connection, **around.overrides)
-    listener = observed(around.listener, settings, around.clock)
-    started, who = around.clock.now(), _identified(order, settings)
-    listener(RunStarted(started, who))
-    try:
-        report = _run(order, replace(around, listener=listener), who)
-        tell_outbox(settings, around.clock, listener)
-        report = replace(report, warnings=(*report.warnings, *listener.warnings))
-        _tell(report, listener)
-    except BaseException as error:
-        failure = error if isinstance(error, ExactError) else None
-        code = failure.exit_code if failure else INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-        now = around.clock.now()
-        listener(RunEnded(now, who, "failed", code, 0, 0, (now - started).total_seconds(), failure))
-        raise
-    finally:
-        listener.close()
+    with closing(observed(around.listener, settings, around.clock)) as listener:
+        around = replace(around, listener=listener)
+        source = _source(order, around)  # what is wrong with the order is told before anything is said to begin
+        started, who = around.clock.now(), _identified(order, settings)
+        listener(RunStarted(started, who))
+        try:
+            report = _run(order, around, who, source)
+            tell_outbox(settings, around.clock, listener)
+            report = replace(report, warnings=(*report.warnings, *listener.warnings))
+            _tell(report, listener)
+        except BaseException as error:
+            listener(_broken_off(error, who, started, around.clock.now()))
+            raise
     return report
+
+
+def _broken_off(error: BaseException, who: Run, started: datetime, now: datetime) -> RunEnded:
+    """The end of a run that has no report."""
+    failure = error if isinstance(error, ExactError) else None
+    is_stopped = isinstance(error, KeyboardInterrupt)
+    code = failure.exit_code if failure else INTERRUPTED if is_stopped else 1
+    seconds = (now - started).total_seconds()
+    return RunEnded(now, who, "interrupted" if is_stopped else "failed", code, 0, 0, seconds, failure)
 
 
 def _identified(order: Order, settings: Settings) -> Run:
@@ -111,8 +119,8 @@ def _tell(report: Report, listener: Listener) -> None:
     )
 
 
-def _run(order: Order, around: Surroundings, who: Run) -> Report:
-    source = exact_online(
+def _source(order: Order, around: Surroundings) -> DltSource:
+    return exact_online(
         order.connection,
         divisions=order.divisions,
         entities=order.entities,
@@ -124,6 +132,9 @@ def _run(order: Order, around: Surroundings, who: Run) -> Report:
         only=order.only,
         surroundings=around,
     )
+
+
+def _run(order: Order, around: Surroundings, who: Run, source: DltSource) -> Report:
     extraction = extraction_of(source)
     started_at, failure = around.clock.now(), None
     reconciliation: Reconciliation | None = None

@@ -39,7 +39,8 @@ def open_session(
     With ``only`` they are not asked for, unless the list itself is wanted or one was not there when consent was given.
     No other run reads these divisions of this connection until the session's client is closed; Busy when one does.
     """
-    settings = load_settings(connection, divisions=tuple(only) if only else divisions, **around.overrides)
+    chosen = {"divisions": tuple(only) if only else divisions} if only or divisions else {}
+    settings = load_settings(connection, **{**around.overrides, **chosen})
     contracts = _contracts(settings.schema_contract)
     with ExitStack() as stack:
         door = opened(settings, around, stack)

@@ -142,7 +142,7 @@ def _file(provider: CustomLoaderDocProvider, path: tuple[str, ...]) -> str:
     short = provider.get_value_location(whole[-1], None, *whole[:-1])
     present = getattr(provider, "present_locations", None) or provider.locations or [provider.name]
     fitting = [one for one in present if Path(one).name == short.rpartition(":")[2]]
-    return fitting[0] if len(fitting) == 1 else short or provider.name
+    return str(Path(fitting[0]).absolute()) if len(fitting) == 1 else short or provider.name
 
 
 def _in_variables(known: Collection[str]) -> Iterator[Key]:

@@ -55,7 +55,7 @@ def test_a_pasted_consent_connects_and_is_told_as_json(desk: Desk) -> None:
     assert told["full_name"] == "Test User"
     assert [division["code"] for division in told["divisions"]] == [FIRST, SECOND]
     assert stat.S_IMODE((desk.home / "tokens.db").stat().st_mode) == 0o600
-    assert read_json(desk.run("status", "--json"))[0]["status"] == "healthy"
+    assert read_json(desk.run("status", "--json"))["connections"][0]["health"] == "healthy"
     assert desk.exact.violations == []
 
 

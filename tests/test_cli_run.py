@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import stat
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -158,7 +157,7 @@ def test_a_withdrawn_consent_asks_for_a_new_one(desk: Desk) -> None:
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == json.loads(stdout)["exit_code"] == 3
     assert "exact-source connect" in stderr
-    assert read_json(desk.run("status", "--json"))[0]["last_run"]["exit_code"] == 3
+    assert read_json(desk.run("status", "--json"))["connections"][0]["last_run"]["exit_code"] == 3
 
 
 def test_an_interrupted_run_ends_cleanly_and_the_next_one_reads_all(desk: Desk) -> None:
@@ -194,51 +193,3 @@ def test_what_is_wrong_is_told_before_anything_is_read(desk: Desk, arguments: li
     assert done.exit_code == read_json(done)["exit_code"] == 2
     assert told in done.stderr
     assert len(desk.exact.requests) == before
-
-
-def test_status_knows_the_token_and_the_newest_outcome_of_everything_without_asking(desk: Desk) -> None:
-    desk.load("--entity", "accounts")
-    desk.load("--entity", "journals", "--division", str(FIRST))
-    before = len(desk.exact.requests)
-    told = desk.run("status", "--json")
-    [one] = read_json(told)
-    assert told.exit_code == 0
-    assert len(desk.exact.requests) == before
-    assert (one["connection"], one["status"], one["user"]) == ("default", "healthy", "Test User")
-    assert one["divisions"] == [FIRST, SECOND]
-    assert one["token_days_left"] == 30.0
-    assert one["last_run"]["status"] == "failed"
-    assert [(entity["name"], entity["division"], entity["status"]) for entity in one["entities"]] == [
-        ("accounts", FIRST, "succeeded"),
-        ("journals", FIRST, "failed"),
-        ("accounts", SECOND, "succeeded"),
-    ]
-    assert desk.run("status").stdout.splitlines()[1].split()[:2] == ["default", "healthy"]
-
-
-def test_what_is_remembered_is_for_its_user_alone(desk: Desk) -> None:
-    desk.load("--entity", "accounts")
-    kept = desk.home / "data" / "exact-source" / "runs" / "default.json"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
-    desk.has_kept_its_secrets(kept.read_text("utf-8"))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"last_run": None})])
-def test_a_spoilt_memory_is_no_memory(desk: Desk, text: str) -> None:
-    kept = desk.home / "data" / "exact-source" / "runs" / "default.json"
-    kept.parent.mkdir(parents=True)
-    kept.write_text(text, "utf-8")
-    told = desk.run("status", "--json")
-    assert (told.exit_code, read_json(told)[0]["last_run"]) == (0, None)
-
-
-def test_status_of_a_connection_that_never_was(desk: Desk) -> None:
-    told = desk.run("status", "--connection", "winter", "--json")
-    assert (told.exit_code, read_json(told)[0]["status"]) == (3, "never connected")
-    assert "exact-source connect --connection winter" in desk.run("status", "--connection", "winter").stderr
-
-
-def test_status_of_a_token_under_another_key(desk: Desk) -> None:
-    told = desk.run("status", "--json", SOURCES__EXACT_ONLINE__ENCRYPTION_KEY="A" * 43 + "=")
-    assert (told.exit_code, read_json(told)[0]["status"]) == (3, "reconnect")

@@ -61,4 +61,4 @@ def test_the_sandbox_keeps_to_itself(desk: Desk) -> None:
     assert told.exit_code == 0
     assert {stat.S_IMODE(place.stat().st_mode) for place in (folder, folder.parent)} == {0o700}
     assert not (desk.home / "tokens.db").exists()
-    assert read_json(desk.run("status", "--json"))[0]["status"] == "never connected"
+    assert read_json(desk.run("status", "--json"))["connections"][0]["health"] == "never connected"

@@ -18,8 +18,8 @@ ORDER = """
     errors events clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
     setting_values connection_values setting_keys settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    observers ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction mirror loading deletions contracts rejection_log opening sessions proxy resources source drift books
-    packages orders runs parts run_history plan actions
+    ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction mirror loading deletions contracts rejection_log history observers opening sessions proxy resources source drift books
+    packages orders runs parts status_schema status plan actions
     intents row_writes writeback destination
     sandbox cli __main__
 """.split()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from exact_source.choice import Patterns
 from exact_source.errors import ConfigurationError, UnknownName
 from exact_source.setting_values import HOSTS, Secret
 from exact_source.settings import load_settings, require_credentials, require_redirect_uri
@@ -19,6 +20,7 @@ KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 PROGRAM = """
 import json, sys
 from dlt.common.configuration.utils import get_resolved_traces
+from exact_source.choice import Patterns
 from exact_source.errors import ExactError
 from exact_source.settings import load_settings, require_credentials
 answers = []
@@ -258,3 +260,138 @@ def test_a_secret_shows_itself_to_nobody() -> None:
 
 def test_the_command_to_reconnect_names_the_connection() -> None:
     assert load_settings("shop_nl").connect_command == "exact-source connect --connection shop_nl"
+
+
+def test_a_key_that_is_no_setting_is_refused_with_its_file_and_the_likely_one(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "config.toml",
+        "[sources.exact_online.connections.shop]\nmax_wrokers = 3\n[sources.exact_online.connections.cafe]\nx = 1\n",
+    )
+    default, shop, cafe, other = ask(tmp_path, "default", "shop", "cafe", "other")
+    place = f"(in {tmp_path}/.dlt/config.toml)"
+    assert shop["error"] == "UnknownName"
+    assert f"sources.exact_online.connections.shop.max_wrokers {place} is not a setting" in str(shop["told"])
+    assert "did you mean max_workers?" in str(shop["told"])
+    assert f"connections.cafe.x {place} is not a setting; the settings are " in str(cafe["told"])
+    # One connection's mistake is no other one's.
+    assert "client_id is missing" in str(default["told"])
+    assert "client_id is missing" in str(other["told"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("secrets.toml", "[sources.exact_online]\nclient_secert = 'hush'", "did you mean client_secret?"),
+        ("config.toml", "[sources]\nexact_online = 'hush'", "is not a table of settings"),
+        ("config.toml", "[sources.exact_online.connections]\nregion = 'hush'", "is not the table of a connection"),
+        ("config.toml", "[sources.exact_online.exact_online]\nregion = 'hush'", "exact_online.region (in "),
+        ("config.toml", "[sources.exact_online.accounts]\nwrite_disposition = 'hush'", "accounts (in "),
+        ("config.toml", "[sources.exact_online]\ndatabase = 'postgresql://me:hush@db/x'", "move it to"),
+    ],
+)
+def test_what_is_wrong_among_the_defaults_is_wrong_for_every_connection(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    write(tmp_path, name, text)
+    for found in ask(tmp_path, "default", "shop"):
+        assert told in str(found["told"])
+        assert "hush" not in str(found)
+
+
+def test_a_value_is_wrong_also_where_a_nearer_one_counts(tmp_path: Path) -> None:
+    (found,) = ask(
+        tmp_path,
+        "shop",
+        SOURCES__EXACT_ONLINE__MAX_WORKERS="many",
+        SOURCES__EXACT_ONLINE__CONNECTIONS__SHOP__MAX_WORKERS="3",
+    )
+    assert str(found["told"]).startswith("sources.exact_online.max_workers = 'many' is not a whole number")
+
+
+def test_a_variable_that_is_no_setting_is_refused(tmp_path: Path) -> None:
+    start = "SOURCES__EXACT_ONLINE__"
+    wrong = {
+        "my-shop": ("CONNECTIONS__MY_SHOP__REGOIN", " is not a setting; did you mean region?"),
+        "cafe": ("CONNECTIONS__CAFE__METADATA__OWNER", f"JSON object into {start}CONNECTIONS__CAFE__METADATA"),
+        "a__b": ("CONNECTIONS__A__B__TAGGS", "did you mean tags?"),
+    }
+    variables = {f"{start}{variable}": "hush" for variable, _ in wrong.values()}
+    for found, (variable, told) in zip(ask(tmp_path, *wrong, **variables), wrong.values(), strict=True):
+        assert str(found["told"]).startswith(f"{start}{variable}")
+        assert told in str(found["told"])
+        assert "hush" not in str(found)
+    (found,) = ask(tmp_path, "default", **{f"{start}CONNECTIONS__REGION": "hush"})
+    assert f"{start}CONNECTIONS__REGION is not the table of a connection" in str(found["told"])
+
+
+def test_what_dlt_reads_in_our_section_may_stand_there(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "config.toml",
+        "[sources.exact_online.extract]\nworkers = 2\n[sources.exact_online.data_writer]\nfile_max_items = 10\n"
+        "[sources.exact_online.exact_online.schema]\nallow_identifier_change_on_table_with_data = true\n"
+        f"[sources.exact_online]\nclient_id = '{CLIENT_ID}'\n",
+    )
+    (found,) = ask(
+        tmp_path,
+        "default",
+        SOURCES__EXACT_ONLINE__CLIENT_SECRET="hush-hush",
+        SOURCES__EXACT_ONLINE__SCHEMA__ALLOW_IDENTIFIER_CHANGE_ON_TABLE_WITH_DATA="true",
+    )
+    assert found["region"] == "nl"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("entities", ["acounts"]),
+        ("tags", [1]),
+        ("tags", {"a": "b"}),
+        ("metadata", "owner"),
+        ("metadata", {"owner": ["Anneke"]}),
+        ("metadata", {"owner": True}),
+        ("include", ["a\nb"]),
+        ("feeds", {"accounts": "fast"}),
+        ("feeds", {"acounts": "sync"}),
+        ("windows", {"accounts": "Modified:0"}),
+        ("schedule", "every night"),
+        ("schedule", "0 0 30 2 *"),
+        ("schedule", "0 0 4 * * *"),
+        ("schedule", "61 4 * * *"),
+        ("destination", "duck db"),
+        ("dataset", "{division}"),
+        ("dataset", 3),
+        ("database", 3),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused(name: str, value: object) -> None:
+    given: dict[str, Any] = {name: value}
+    with pytest.raises(ConfigurationError, match=f"argument {name}"):
+        load_settings(**given)
+
+
+def test_texts_of_a_connection_are_written_as_lists_tables_or_json() -> None:
+    found = load_settings("my-shop", tags="nightly, two words", include='["A, B*"]', metadata={"ticket": 12, "o": "A"})
+    assert (found.tags, found.include) == (("nightly", "two words"), ("A, B*",))
+    assert dict(found.metadata) == {"ticket": "12", "o": "A"}
+    named = load_settings(
+        "my-shop", dataset="books_{connection}", database="{connection}.duckdb", schedule="0  4 * * *"
+    )
+    assert (named.dataset, named.schedule) == ("books_my_shop", "0 4 * * *")
+    assert named.database is not None
+    assert named.database.reveal() == "my_shop.duckdb"
+
+
+def test_of_codes_and_patterns_the_nearer_ones_count(tmp_path: Path) -> None:
+    assert load_settings(divisions=[1]).patterns == Patterns()
+    with pytest.raises(ConfigurationError, match="either codes or patterns"):
+        load_settings(divisions=[1], exclude=["x"])
+    write(
+        tmp_path,
+        "config.toml",
+        "[sources.exact_online]\ndivisions = [1, 2]\n[sources.exact_online.connections.shop]\ninclude = ['A*']\n",
+    )
+    credentials = {"SOURCES__EXACT_ONLINE__CLIENT_ID": CLIENT_ID, "SOURCES__EXACT_ONLINE__CLIENT_SECRET": "hush-hush"}
+    default, shop = ask(tmp_path, "default", "shop", **credentials)
+    assert (default["divisions"], shop["divisions"]) == ([1, 2], None)

@@ -20,6 +20,7 @@ COMMANDS = {
     "divisions": "List the divisions of a connection.",
     "entities": "List what can be read.",
     "plan": "Tell what a run would cost, before it starts.",
+    "connections": "List the connections that are configured or stored, without asking Exact.",
     "run": "Read Exact Online and load it into a database.",
     "request": "Send one request to Exact, on the connection's terms.",
     "outbox": "List the writes to Exact, and decide what became of those in doubt.",

@@ -16,13 +16,13 @@ import dlt
 from click.core import ParameterSource
 from dlt.common.runtime.telemetry import stop_telemetry
 
-from exact_source import run_history, runs
+from exact_source import runs
 from exact_source.catalogue import FeedKind
 from exact_source.choice import asked_names, chosen_entities
 from exact_source.cli import options, outcome, printing, progress, run_all
 from exact_source.clock import SystemClock
 from exact_source.cursors import Window
-from exact_source.errors import ConfigurationError, ExactError
+from exact_source.errors import ConfigurationError
 from exact_source.events import Listener, Waiting
 from exact_source.opening import Surroundings
 from exact_source.orders import Order, Report, Target
@@ -129,7 +129,7 @@ def command(ctx: click.Context, /, sandbox: bool, as_json: bool, **given: Any) -
     With --all-connections neither does a connection that fails. The exit code is the worst of theirs.
     """
     if given.pop("all_connections"):
-        ctx.exit(run_all.run_all(ctx, {**given, "sandbox": sandbox}, _performed, order_of))
+        ctx.exit(run_all.run_all(ctx, {**given, "as_json": as_json}, _performed, order_of))
     if given.pop("tags"):
         raise click.UsageError("--tag chooses among --all-connections", ctx)
     began = SystemClock().now()
@@ -143,17 +143,10 @@ def command(ctx: click.Context, /, sandbox: bool, as_json: bool, **given: Any) -
 
 
 def _performed(given: dict[str, Any]) -> tuple[Report, Order]:
-    """Runs, shows its progress, and keeps how it went for ``exact-source status``."""
+    """Runs, and shows its progress."""
     places = options.given(**{name: given[name] for name in PLACES})
     order = order_of(given, places)
-    try:
-        report = _watched(order, Surroundings(max_calls=given["max_calls"], overrides=places))
-    except ExactError as error:
-        if not isinstance(error, ConfigurationError):
-            _keep(error, order)
-        raise
-    _keep(report, order)
-    return report, order
+    return _watched(order, Surroundings(max_calls=given["max_calls"], overrides=places)), order
 
 
 def _practised(ctx: click.Context, given: dict[str, Any]) -> tuple[Report, Order]:
@@ -267,13 +260,3 @@ def _stay_at_home() -> None:
 def _quietly(listener: Listener) -> Listener:
     """Waits are not told where they cost no time."""
     return lambda event: None if isinstance(event, Waiting) else listener(event)
-
-
-def _keep(ended: Report | ExactError, order: Order) -> None:
-    try:
-        if isinstance(ended, Report):
-            run_history.remember(ended, order)
-        else:
-            run_history.remember_failure(ended, order, SystemClock().now())
-    except OSError as error:
-        printing.note(f"warning: how this run went could not be kept for `exact-source status` ({error})")

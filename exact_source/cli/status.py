@@ -1,124 +1,112 @@
-"""``exact-source status``: how connections and their last runs stand, from what is on disk; asks Exact nothing."""
+"""``exact-source status``: how connections and their last runs stand, from the stores alone; asks Exact nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import click
 
-from exact_source import refusals, run_history
+from exact_source import status
 from exact_source.cli import options, printing
 from exact_source.cli.failures import masked
 from exact_source.clock import SystemClock
-from exact_source.connections import Connection, Token
-from exact_source.errors import ReconnectRequired
-from exact_source.settings import DEFAULT_CONNECTION, load_settings
-from exact_source.tokens import TokenStore
+from exact_source.settings import check_name
+from exact_source.status_schema import SCHEMA
 
-HEALTHY = "healthy"
+NEARLY = 0.8  # of a day's calls
 
 
 @click.command("status", epilog="Example: exact-source status --json")
 @click.option("--connection", metavar="NAME", help="This connection only.")
 @click.option("--token-store", metavar="URL", help="SQLAlchemy URL of the token store.")
+@click.option("--schema", "is_schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
 @options.as_json
 @click.pass_context
-def command(ctx: click.Context, connection: str | None, token_store: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, connection: str | None, token_store: str | None, is_schema: bool, as_json: bool
+) -> None:
     """Tell how connections and their last runs stand, without asking Exact.
 
-    Exit code 0 when every connection shown is healthy, 3 when one has to be connected again or never was.
+    Exit code 0 when all is well, else that of the worst connection: 3 it has to be connected (again), 2 its settings
+    are wrong, 4 its last run was killed or none began when one was due, 5 paused on a quota, 8 fewer rows than stored,
+    9 the books differ from Exact's balances, otherwise that of its last run.
     """
-    settings = load_settings(connection or DEFAULT_CONNECTION, **options.given(token_store=token_store))
-    with closing(TokenStore.from_settings(settings)) as store:
-        names = [connection] if connection else store.names() or [DEFAULT_CONNECTION]
-        now = SystemClock().now()
-        told = [_described(name, store.peek(name), now) for name in names]
+    if is_schema:
+        printing.print_json(SCHEMA)
+        return
+    if connection is not None:
+        check_name(connection)
+    names = [connection] if connection else []
+    told = status.document(names, SystemClock().now(), **options.given(token_store=token_store))
     if as_json:
         printing.print_json(told)
     else:
-        _print(told)
-    ctx.exit(0 if all(one["status"] == HEALTHY for one in told) else ReconnectRequired.exit_code)
+        _print(told["connections"])
+    ctx.exit(told["exit_code"])
 
 
-def _described(name: str, connection: Connection | None, now: datetime) -> dict[str, Any]:
-    status, problem = _health(name, connection, now)
-    identity = connection.identity if connection else None
-    return {
-        "connection": name,
-        "status": status,
-        "problem": problem,
-        "user": identity and (identity.full_name or identity.user_name),
-        "host": connection and connection.host,
-        "divisions": [one.code for one in identity.divisions] if identity else [],
-        **_ages(connection.token if connection else None, now),
-        **(run_history.remembered(name) or {"last_run": None, "entities": []}),
-    }
-
-
-def _health(name: str, connection: Connection | None, now: datetime) -> tuple[str, str | None]:
-    """``healthy``, ``reconnect`` or ``never connected``, and what is the matter."""
-    if connection is None or not connection.generation:
-        return "never connected", str(refusals.never_connected(name))
-    if connection.loss is not None:
-        return "reconnect", str(refusals.from_loss(name, connection.loss))
-    if connection.token is None:
-        return "reconnect", f"the token cannot be decrypted with the key at hand; restore it, or {refusals.cure(name)}"
-    if now >= connection.token.lost_at:
-        return "reconnect", str(refusals.from_loss(name, refusals.expired(connection.token.issued_at)))
-    return HEALTHY, None
-
-
-def _ages(token: Token | None, now: datetime) -> dict[str, Any]:
-    if token is None:
-        return {"token_issued_at": None, "token_age_seconds": None, "token_days_left": None}
-    left = max((token.lost_at - now) / timedelta(days=1), 0.0)
-    age = max(int((now - token.issued_at).total_seconds()), 0)
-    return {"token_issued_at": token.issued_at.isoformat(), "token_age_seconds": age, "token_days_left": round(left, 1)}
-
-
-def _print(told: Sequence[dict[str, Any]]) -> None:
+def _print(told: Sequence[Mapping[str, Any]]) -> None:
     printing.print_table(
-        ("connection", "status", "user", "host", "divisions", "token age", "days left", "last run"), map(_row, told)
+        ("connection", "health", "user", "divisions", "token left", "last run", "last success", "next due"),
+        map(_row, told),
     )
     for one in told:
         if one["problem"]:
-            printing.note(f"error: {masked(one['problem'])}")
+            printing.note(f"error: connection {one['connection']}: {masked(one['problem'])}")
+        for line in _notes(one):
+            printing.note(f"connection {one['connection']}: {line}")
         if one["entities"]:
             click.echo(f"\n{one['connection']}, newest outcome of every entity and division:")
-            columns = ("name", "division", "status", "rows", "bookmark_after", "finished_at", "error")
             printing.print_table(
-                ("entity", "division", "status", "rows", "bookmark", "finished", "error"),
-                ([_shown(entity[column]) for column in columns] for entity in one["entities"]),
+                ("entity", "division", "dataset", "status", "rows", "deleted", "bookmark", "lag", "finished", "error"),
+                map(_entity, one["entities"]),
             )
 
 
-def _row(one: dict[str, Any]) -> list[object]:
-    age = one["token_age_seconds"]
-    days = one["token_days_left"]
+def _notes(one: Mapping[str, Any]) -> list[str]:
+    """What is worth knowing beside the tables."""
+    spent = [quota for quota in one["quota"] if quota["limit"] and quota["used"] >= NEARLY * quota["limit"]]
+    waiting = one["outbox"]["open"]
     return [
-        one["connection"],
-        one["status"],
-        one["user"],
-        one["host"],
-        len(one["divisions"]),
-        age if age is None else printing.span(timedelta(seconds=age)),
-        None if days is None else f"{days:.1f} of 30",
-        _last_run(one["last_run"]),
+        *(f"division {it['division']} used {it['used']} of {it['limit']} calls of its day" for it in spent),
+        *(f"{it['path']} is not asked until {_minute(it['until'])}: {it['why']}" for it in one["breakers"]),
+        *([f"{waiting} writes are not ended; see `exact-source outbox`"] if waiting else []),
     ]
 
 
-def _last_run(run: dict[str, Any] | None) -> str:
-    if run is None:
-        return "none yet"
-    return f"{run['status']} {_minute(run['finished_at'])}"
+def _row(one: Mapping[str, Any]) -> list[object]:
+    token, run = one["token"], one["last_run"]
+    return [
+        one["connection"],
+        one["health"],
+        one["user"],
+        len(one["divisions"]),
+        token and f"{token['days_left']:.1f} of 30 days",
+        f"{run['status']} {_minute(run['finished_at'] or run['started_at'])}" if run else "none yet",
+        _minute(one["last_success_at"]),
+        _minute(one["next_due"]),
+    ]
 
 
-def _shown(value: object) -> object:
-    return _minute(value) if isinstance(value, str) and value[10:11] == "T" and value.endswith("+00:00") else value
+def _entity(one: Mapping[str, Any]) -> list[object]:
+    lag = one["lag_seconds"]
+    return [
+        one["entity"],
+        one["division"],
+        one["dataset"],
+        one["status"],
+        one["rows"],
+        one["deleted"],
+        _minute(one["bookmark"]),
+        lag if lag is None else printing.span(timedelta(seconds=lag)),
+        _minute(one["finished_at"]),
+        one["error"] and masked(one["error"]["message"]),
+    ]
 
 
-def _minute(moment: str) -> str:
-    return f"{moment[:10]} {moment[11:16]} UTC"
+def _minute(text: str | None) -> str | None:
+    """A moment to the minute; anything else as it is."""
+    is_moment = text is not None and text[10:11] == "T" and text.endswith("+00:00")
+    return f"{text[:10]} {text[11:16]} UTC" if text is not None and is_moment else text
