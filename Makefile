@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
+.PHONY: demo test test-orchestrators test-dagster coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,6 +16,19 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+# The pipelines of orchestrators in the real thing, each in an environment of its own.
+test-orchestrators: test-dagster
+
+ORCHESTRATORS := tests/orchestrators
+
+.venv/dagster/installed: pyproject.toml $(ORCHESTRATORS)/dagster-constraints.txt
+	$(PYTHON) -m venv .venv/dagster
+	.venv/dagster/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(ORCHESTRATORS)/dagster-constraints.txt --editable ".[dagster]" pytest pytest-timeout
+	touch $@
+
+test-dagster: .venv/dagster/installed
+	.venv/dagster/bin/python -m pytest -c $(ORCHESTRATORS)/pytest.ini $(ORCHESTRATORS)/test_dagster.py
 
 coverage: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term
