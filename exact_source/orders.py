@@ -1,4 +1,4 @@
-"""What a run is asked to do, and its report: plain values."""
+"""What a run is asked to do, as its caller or the settings say, and its report: plain values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from exact_source.choice import Only
-from exact_source.errors import ExactError
+from exact_source.cursors import Window
+from exact_source.errors import ConfigurationError, ExactError
 from exact_source.events import Run
 from exact_source.jobs import Outcome
 from exact_source.limits import Quota
 from exact_source.reconciliation import Reconciliation
+from exact_source.settings import DATASET, Settings, configured, own_dataset
 from exact_source.warehouse import without_password
 
 DIFFERENCES = 9  # exit code of a run that went well but whose books do not add up to Exact's balances
@@ -152,3 +154,30 @@ def _quota(quota: Quota) -> dict[str, Any]:
         for name, allowance in (("minutely", quota.minutely), ("daily", quota.daily))
         if allowance is not None
     }
+
+
+def order_of(settings: Settings) -> Order:
+    """What the settings of a connection ask for, whole."""
+    is_plain = settings.dataset == DATASET and settings.connection not in configured([settings.connection])
+    target = Target(
+        settings.destination,
+        settings.database.reveal() if settings.database else None,
+        own_dataset(settings.connection) if is_plain else settings.dataset,
+    )
+    return Order(
+        settings.connection,
+        divisions=settings.divisions,
+        entities=settings.entities,
+        start_date=settings.start_date.isoformat() if settings.start_date else None,
+        feeds=dict(settings.feeds),
+        windows={name: _window(settings, text) for name, text in settings.windows.items()},
+        target=target,
+    )
+
+
+def _window(settings: Settings, text: str) -> Window:
+    field, _, days = text.partition(":")
+    if settings.start_date is None:
+        raise ConfigurationError("the setting windows needs start_date: the day on which the first window begins")
+    given: dict[str, Any] = {"days": int(days)} if days else {}
+    return Window(field, settings.start_date, **given)

@@ -1,6 +1,6 @@
-"""One order as several that can be carried out at the same time, each by a process or a machine of its own.
+"""The runs of all connections in parts that can be carried out at the same time, by any processes and machines.
 
-Asks the store, never Exact.
+Asks the settings and the store, never Exact.
 """
 
 from __future__ import annotations
@@ -11,48 +11,62 @@ from dataclasses import replace
 
 from exact_source.choice import chosen_entities
 from exact_source.connections import Connection
-from exact_source.orders import Order
-from exact_source.settings import DEFAULT_CONNECTION, Settings, load_settings
+from exact_source.errors import ConfigurationError
+from exact_source.opening import known_divisions
+from exact_source.orders import Order, order_of
+from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, load_settings
 from exact_source.tokens import TokenStore
 
 INACTIVE = 0
 
 
 def connection_names(overrides: Mapping[str, object] | None = None) -> list[str]:
-    """The names of all connections in the store."""
+    """Every connection that has settings of its own, and the default one if it has a token; else all with a token."""
     with closing(TokenStore.from_settings(load_settings(DEFAULT_CONNECTION, **(overrides or {})))) as store:
-        return store.names()
+        stored = store.names()
+    found = [*configured(stored)] or stored
+    is_left_out = DEFAULT_CONNECTION in stored and DEFAULT_CONNECTION not in found
+    return [DEFAULT_CONNECTION, *found] if is_left_out else found
 
 
-def parts(order: Order, overrides: Mapping[str, object] | None = None) -> list[Order]:
-    """One order per division, each for a pipeline of its own in the same dataset. What the order leaves to the settings
-    is filled in; the first part has the tables that belong to no division as well.
+def parts(connection: str, overrides: Mapping[str, object] | None = None) -> list[Order]:
+    """One order per division, each with a pipeline of its own into the same dataset. The first one also has the tables
+    that belong to no division.
 
-    The order itself, whole, when it says ``only``, or when the store knows no division or no usable token of the
-    connection: its run tells what is the matter.
+    One whole order when the store knows no division or no usable token: its run tells what is the matter.
     """
-    settings = load_settings(
-        order.connection, **{**(overrides or {}), **({"divisions": order.divisions} if order.divisions else {})}
-    )
+    settings = load_settings(connection, **(overrides or {}))
     with closing(TokenStore.from_settings(settings)) as store:
-        codes = _divisions(settings, store.peek(order.connection))
-    if order.only is not None or not codes:
+        codes = _divisions(settings, store.peek(connection))
+    order = order_of(settings)
+    if not codes:
         return [order]
-    chosen = chosen_entities(order.entities or settings.entities)
+    chosen = chosen_entities(settings.entities)
     names = [entity.name for entity in chosen]
     own = [entity.name for entity in chosen if entity.is_per_division]
-    start = order.start_date or (settings.start_date.isoformat() if settings.start_date else None)
     return [
-        replace(order, divisions=[code], entities=asked, start_date=start, target=replace(order.target, part=str(code)))
+        replace(order, divisions=[code], entities=asked, target=replace(order.target, part=str(code)))
         for code, asked in zip(codes, [names, *[own] * (len(codes) - 1)], strict=True)
         if asked
     ]
+
+
+def part(connection: str, division: int | None, overrides: Mapping[str, object] | None = None) -> Order:
+    """The part of a division; without one the whole order."""
+    if division is None:
+        return order_of(load_settings(connection, **(overrides or {})))
+    for order in parts(connection, overrides):
+        if order.divisions == [division]:
+            return order
+    raise ConfigurationError(f"division {division} is no longer read through connection {connection!r}")
 
 
 def _divisions(settings: Settings, known: Connection | None) -> list[int]:
     """Those to read, in ascending order, as far as the store can tell."""
     if known is None or known.token is None or known.loss is not None:
         return []
+    if settings.divisions:
+        return sorted(settings.divisions)
     listed = known.identity.divisions if known.identity else ()
-    readable = [one.code for one in listed if one.status != INACTIVE and not one.blocking_status]
-    return sorted(settings.divisions or readable)
+    is_open = {one.code for one in listed if one.status != INACTIVE and not one.blocking_status}
+    return sorted(is_open.intersection(known_divisions(known, settings.patterns)))

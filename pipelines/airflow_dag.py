@@ -22,23 +22,19 @@ from typing import Any
 from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
-# What most people change. Credentials of the database belong to dlt: DESTINATION__POSTGRES__CREDENTIALS.
+# What is read and where it goes stands in the settings of each connection; this is what Airflow itself has to know.
 SCHEDULE = os.environ.get("EXACT_SCHEDULE", "0 4 * * *")
-DESTINATION = os.environ.get("EXACT_DESTINATION", "postgres")
-DATABASE = os.environ.get("EXACT_DATABASE")  # the file, for DuckDB
-DATASET = os.environ.get("EXACT_DATASET", "exact_online")
-CONNECTIONS = [name for name in os.environ.get("EXACT_CONNECTIONS", "").split(",") if name]  # none: all in the store
 POOL = os.environ.get("EXACT_POOL", "default_pool")
-# A DuckDB file has room for one process at a time.
-AT_ONCE = 1 if DESTINATION == "duckdb" else int(os.environ.get("EXACT_AT_ONCE", "8"))
+AT_ONCE = int(os.environ.get("EXACT_AT_ONCE", "8"))  # a DuckDB file has room for one process at a time: 1
 RETRY_DELAY = timedelta(seconds=float(os.environ.get("EXACT_RETRY_SECONDS", "60")))
 
 PASSING = (4, 7)  # exit codes of what may go well the next time: unreachable, busy; an answer that made no sense
 RESET = timedelta(seconds=2)  # a clock is never set to the second
 UNTOLD = timedelta(hours=1)  # a pause that does not say how long
 
-# dlt would ask Airflow's API server for hundreds of Variables in each run; so it asks for dlt_secrets_toml alone.
-os.environ.setdefault("PROVIDERS__AIRFLOW_SECRETS__ONLY_TOML_FRAGMENTS", "true")
+# dlt would ask Airflow for a Variable per setting, hundreds in each run; dlt_secrets_toml may hold all of them.
+for _option in ("ONLY_SECRETS", "ONLY_TOML_FRAGMENTS"):
+    os.environ.setdefault(f"PROVIDERS__AIRFLOW_SECRETS__{_option}", "true")
 
 log = logging.getLogger(__name__)
 
@@ -64,26 +60,27 @@ def exact_online() -> None:
 
 @task
 def parts() -> list[dict[str, Any]]:
-    """Connection, division and entities of every part, from the settings and the store."""
-    from exact_source import ExactError, Order
+    """Connection and division of every part, from the settings and the store."""
+    from exact_source import ExactError
     from exact_source.parts import connection_names
     from exact_source.parts import parts as parts_of
 
     try:
-        orders = [part for name in CONNECTIONS or connection_names() for part in parts_of(Order(name))]
+        names = connection_names()
     except ExactError as error:
         raise told(error) from None
-    if not orders:
-        raise AirflowFailException("no connection is in the store; run `exact-source connect` with the same settings")
-    return [
-        {
-            "connection": order.connection,
-            "division": order.divisions[0] if order.divisions else None,
-            "entities": order.entities,
-            "start_date": order.start_date,
-        }
-        for order in orders
-    ]
+    if not names:
+        raise AirflowFailException("there is no connection yet; run `exact-source connect` with the same settings")
+    found: list[dict[str, Any]] = []
+    for name in names:
+        try:
+            divisions = [
+                order.divisions[0] if order.target.part and order.divisions else None for order in parts_of(name)
+            ]
+        except ExactError:
+            divisions = [None]  # its own task will tell; the other connections go on
+        found += [{"connection": name, "division": division} for division in divisions]
+    return found
 
 
 @task(
@@ -91,19 +88,13 @@ def parts() -> list[dict[str, Any]]:
     pool=POOL,
     map_index_template="{{ task.op_kwargs['connection'] }} {{ task.op_kwargs['division'] }}",
 )
-def load(connection: str, division: int | None, entities: list[str] | None, start_date: str | None) -> dict[str, Any]:
+def load(connection: str, division: int | None) -> dict[str, Any]:
     """One run of one division; its report."""
-    from exact_source import ExactError, Order, Target, run
+    from exact_source import ExactError, run
+    from exact_source.parts import part
 
-    order = Order(
-        connection,
-        divisions=[division] if division else None,
-        entities=entities,
-        start_date=start_date,
-        target=Target(DESTINATION, DATABASE, DATASET, part=str(division or "")),
-    )
     try:
-        report = run(order)
+        report = run(part(connection, division))
     except ExactError as error:
         raise told(error) from None
     for one in report.outcomes:

@@ -28,9 +28,10 @@ from exact_source import ExactError, Order, Paused, Report, Surroundings, Target
 from exact_source.events import Event, StageReached
 from exact_source.jobs import Outcome
 from exact_source.limits import NOTHING_KNOWN
+from exact_source.orders import order_of
 from exact_source.reconciliation import Reconciliation
-from exact_source.runs import destination_of
-from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, connect_command, load_settings
+from exact_source.settings import DEFAULT_CONNECTION, configured, connect_command, load_settings
+from exact_source.targets import destination_of
 from exact_source.tokens import TokenStore
 
 HOUR = 3600.0
@@ -109,33 +110,23 @@ class Plan:
 def plan_of(connection: str) -> Plan:
     """What the settings of a connection say."""
     settings = load_settings(connection)
-    start = settings.start_date.isoformat() if settings.start_date else None
+    order = order_of(settings)
     return Plan(
         connection=connection,
-        target=_target(settings),
+        target=_target(order.target),
         entities=settings.entities,
         divisions=settings.divisions,
-        start_date=start,
-        feeds=settings.feeds,
-        windows={name: _window(text, settings) for name, text in settings.windows.items()},
+        start_date=order.start_date,
+        feeds=order.feeds,
+        windows=order.windows,
         schedule=settings.schedule or DAILY,
         notes={**settings.metadata, "tags": list(settings.tags)},
     )
 
 
-def _target(settings: Settings) -> Target:
-    """As ``exact-source run`` has it; a file is the same one from whatever folder Dagster starts a run."""
-    database = settings.database.reveal() if settings.database else None
-    target = Target(settings.destination, database, settings.dataset)
+def _target(target: Target) -> Target:
+    """A file is the same one from whatever folder Dagster starts a run."""
     return replace(target, database=str(Path(target.place).absolute())) if target.destination == "duckdb" else target
-
-
-def _window(text: str, settings: Settings) -> Window:
-    if settings.start_date is None:
-        raise ValueError(f"connection {settings.connection}: windows need the setting start_date")
-    name, _, days = text.partition(":")
-    window = Window(name, settings.start_date)
-    return replace(window, days=int(days)) if days else window
 
 
 class ExactTranslator(DagsterDltTranslator):

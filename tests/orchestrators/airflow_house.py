@@ -15,11 +15,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from exact_source.clock import SystemClock
 from leaks import WATCH
@@ -120,7 +122,14 @@ class Airflow:
         with ExitStack() as stack:
             for name in COMPONENTS:
                 stack.enter_context(self._running(name))
+                if name == "api-server":  # tasks that find nobody there have to be started again
+                    self.wait_until(self._answers)
             yield
+
+    def _answers(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/execution/health", trust_env=False).is_success
+        return False
 
     @contextmanager
     def _running(self, name: str) -> Iterator[None]:
@@ -159,7 +168,7 @@ class Airflow:
     def attempts(self, run: str) -> list[Attempt]:
         return [Attempt(*row) for row in self.ask(TASKS, run)]
 
-    def wait_until(self, is_so: Callable[[], bool], *, seconds: float = 120) -> None:
+    def wait_until(self, is_so: Callable[[], bool], *, seconds: float = 300) -> None:
         """Until something is so; what there is to see when it takes too long."""
         clock = SystemClock()
         over = clock.now() + timedelta(seconds=seconds)
@@ -176,11 +185,21 @@ class Airflow:
     def _end_of(self, name: str) -> str:
         return (self.home / f"{name}.txt").read_text(errors="replace")[-1500:]
 
+    def returned(self, run: str, index: int) -> Any:
+        """What a mapped task handed on."""
+        [(value,)] = self.ask(
+            "SELECT value FROM xcom WHERE run_id = ? AND task_id = 'load' AND map_index = ? AND key = 'return_value'",
+            *(run, index),
+        )
+        found = json.loads(value)
+        return json.loads(found) if isinstance(found, str) else found
+
     def log_of(self, run: str, name: str) -> str:
-        """The logs of all tries of the mapped task of this name."""
-        (index,) = {one.index for one in self.attempts(run) if one.name == name}
-        folder = self.home / "logs" / "dag_id=exact_online" / f"run_id={run}" / "task_id=load" / f"map_index={index}"
-        return "".join(path.read_text() for path in sorted(folder.glob("attempt=*.log")))
+        """The logs of all tries of the mapped task of this name; empty before there are any."""
+        folder = self.home / "logs" / "dag_id=exact_online" / f"run_id={run}" / "task_id=load"
+        indices = [one.index for one in self.attempts(run) if one.name == name]
+        found = [path for index in indices for path in sorted((folder / f"map_index={index}").glob("attempt=*.log"))]
+        return "".join(path.read_text() for path in found)
 
 
 def free_port() -> int:
