@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-orchestrators test-dagster test-airflow coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
+.PHONY: demo demo-many test test-orchestrators test-dagster test-airflow coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -13,6 +13,10 @@ BIN := .venv/bin
 demo: .venv/installed
 	@$(BIN)/exact-source run --sandbox --database demo.duckdb
 	@$(BIN)/python pipelines/demo.py demo.duckdb
+
+# Three connections, two of them in trouble: what the report, the status, the log and the alerts say of it.
+demo-many: .venv/installed
+	@$(BIN)/python pipelines/demo_many.py
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
@@ -77,4 +81,4 @@ audit:
 	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage demo.duckdb
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage demo.duckdb demo_many

@@ -139,7 +139,8 @@ def _judged(token: tuple[str, str | None], past: Remembered, *, is_overdue: bool
         told = f"the run that began at {_minute(ended['started_at'])} did not end ({ended['process']}); run again"
         return "killed", told, CODES["killed"]
     if ended is not None and ended["exit_code"]:
-        health = "differing" if ended["exit_code"] == CODES["differing"] else ended["status"]
+        by_code = {CODES["differing"]: "differing", CODES[RECONNECT]: RECONNECT}
+        health = by_code.get(ended["exit_code"], ended["status"])
         code = ended["exit_code"] if ended["exit_code"] in EXIT_ORDER else CODES[health]
         return health, _why(ended, past.outcomes), code
     if is_overdue and not (past.runs and past.runs[0]["status"] == "running"):
@@ -156,7 +157,7 @@ def _why(run: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> str:
         return f"{when}, ended with exit code {run['exit_code']}; its report says why"
     worst = min(bad, key=lambda one: EXIT_ORDER.index(one["error"]["exit_code"]))
     place = f"division {worst['division']}, " if worst["division"] else ""
-    more = f" ({len(bad) - 1} more like it or less bad)" if len(bad) > 1 else ""
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     return f"{when}: {place}{worst['entity']}: {worst['error']['message']}{more}"
 
 

@@ -94,7 +94,7 @@ def _entity(one: Mapping[str, Any]) -> list[object]:
     lag = one["lag_seconds"]
     return [
         one["entity"],
-        one["division"],
+        one["division"] and str(one["division"]),
         one["dataset"],
         one["status"],
         one["rows"],
@@ -102,7 +102,7 @@ def _entity(one: Mapping[str, Any]) -> list[object]:
         _minute(one["bookmark"]),
         lag if lag is None else printing.span(timedelta(seconds=lag)),
         _minute(one["finished_at"]),
-        one["error"] and masked(one["error"]["message"]),
+        one["error"] and one["error"]["kind"],
     ]
 
 
