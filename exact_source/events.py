@@ -147,7 +147,10 @@ class EntityRead:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one load changed in one entity and division: rows by what became of them, and the bookmark around it."""
+    """What one load changes in one entity and division: rows by what becomes of them, and the bookmark around it.
+
+    ``updated`` counts rows that were there and are written again, changed or not.
+    """
 
     division: int | None
     entity: str
@@ -159,12 +162,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """One load package is in the destination, with its bookmarks."""
+class Loading:
+    """A load package is ready, and loaded next. Told again of one whose load was broken off."""
 
     at: datetime
+    pipeline: str
     load_id: str
     changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """These load packages, the newest of a pipeline, are in the destination; one of them that is told of was loaded."""
+
+    at: datetime
+    pipeline: str
+    load_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +265,7 @@ Event: TypeAlias = (
     | PageRead
     | RowsRead
     | EntityRead
+    | Loading
     | Loaded
     | EntityDone
     | BreakerOpened

@@ -219,6 +219,20 @@ class Mirror:
                 question += f" WHERE {ask.is_lent(keys.column_names, 'held')}"
             return any(rows for _, rows in ask.asked(f"{question} LIMIT 1"))
 
+    def held(self, table: str, keys: pa.Table) -> pa.Table:
+        """Those of the keys whose rows exist."""
+        with self._asking() as ask:
+            if ask is None or not keys.num_rows:
+                return keys.slice(0, 0)
+            columns = ", ".join(map(ask.quoted, keys.column_names))
+            question = f"SELECT {columns} FROM {ask.name(table)} AS held WHERE {ask.quoted(DELETED_AT)} IS NULL"  # noqa: S608
+            is_lent = ask.lend(keys)
+            if is_lent:
+                question += f" AND {ask.is_lent(keys.column_names, 'held')}"
+            found = [_columns(keys, rows) for _, rows in ask.asked(question)]
+        stored = pa.concat_tables(found) if found else keys.slice(0, 0)
+        return stored if is_lent else stored.join(keys, keys=keys.column_names, join_type="left semi")
+
     @contextmanager
     def _asking(self) -> Iterator[_Questions | None]:
         pipeline = None if self._is_deaf else _active_pipeline()

@@ -20,6 +20,7 @@ from exact_source.history import Historian
 from exact_source.request_log import request_log
 from exact_source.settings import Settings
 from exact_source.telemetry import telemetry
+from exact_source.webhooks import WebhookQueue, webhook_queue
 
 log = logging.getLogger("exact_source")
 
@@ -34,7 +35,7 @@ class Observer(Protocol):
 
 # Made once per run, or per connection that is opened without one; None when the settings do not ask for it.
 Factory: TypeAlias = Callable[[Settings, Clock], Observer | None]
-FACTORIES: tuple[Factory, ...] = (Historian, request_log, telemetry, alerts.observer)
+FACTORIES: tuple[Factory, ...] = (Historian, request_log, telemetry, alerts.observer, webhook_queue)
 
 
 class Observers:
@@ -58,6 +59,10 @@ class Observers:
                 if not self._try(type(observer).__name__, partial(observer, event)):
                     self._observers.remove(observer)
                     self._end([observer])
+
+    @property
+    def wants_changes(self) -> bool:
+        return any(isinstance(one, WebhookQueue) for one in self._observers)
 
     def close(self) -> None:
         with self._turn:
@@ -90,3 +95,8 @@ class Observers:
 def observed(first: Listener, settings: Settings, clock: Clock) -> Observers:
     """``first`` with the observers that the settings ask for; as it is where it has them already."""
     return first if isinstance(first, Observers) else Observers(first, settings, clock)
+
+
+def wants_changes(listener: Listener) -> bool:
+    """Whether anybody is to be told what each load changes, which costs a question to the destination."""
+    return isinstance(listener, Observers) and listener.wants_changes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import dlt
 import pyarrow as pa
@@ -25,6 +25,9 @@ from exact_source.loading import Arrivals
 from exact_source.mirror import Mirror
 from exact_source.rejection_log import RejectionLog
 from exact_source.tables import DELETED_AT
+
+Place: TypeAlias = tuple[str, int | None]  # a table and a division
+Moves: TypeAlias = dict[Place, tuple[str | None, str | None]]
 
 UNFIT = (
     "what this destination holds cannot be asked: rows that Exact logs as deleted come with _deleted_at and must be "
@@ -87,6 +90,7 @@ def _deliveries(entity: Entity, extraction: Extraction, state: dict[str, Any], u
             for found in upkeep.applied(delivery):
                 if isinstance(found, Bookmark):
                     yield from log.records(delivery, session.client.now())
+                    _note_move(extraction, (entity.table, delivery.division), found, state["bookmarks"])
                     _remember(delivery, found, state["bookmarks"])
                 else:
                     if arrivals:
@@ -106,6 +110,15 @@ def note_arrivals(extraction: Extraction) -> Arrivals:
     """From now on the keys of what is handed over are kept until the owner of the run takes them."""
     arrivals = extraction.kept["arrivals"] = Arrivals()
     return arrivals
+
+
+def note_moves(extraction: Extraction) -> Moves:
+    """From now on the bookmarks that change are kept, as they were and as they are, until the owner of the run clears
+    them.
+    """
+    moves: Moves = {}
+    extraction.kept["moved"] = moves
+    return moves
 
 
 def _arrivals(extraction: Extraction) -> Arrivals | None:
@@ -146,6 +159,15 @@ def _remember(delivery: Delivery, bookmark: Bookmark, marks: dict[str, Any]) -> 
         kept = bookmark.to_state()
         if marks.get(str(delivery.division)) != kept:
             marks[str(delivery.division)] = kept
+
+
+def _note_move(extraction: Extraction, place: Place, bookmark: Bookmark, marks: dict[str, Any]) -> None:
+    """Where the bookmark stood when the round began, and where it stands now."""
+    moves: Moves | None = extraction.kept.get("moved")
+    if moves is not None:
+        known = marks.get(str(place[1]))
+        stood = moves[place][0] if place in moves else Bookmark.from_state(known).position if known else None
+        moves[place] = stood, bookmark.position
 
 
 def empty_table(entity: Entity, options: Options) -> pa.Table:

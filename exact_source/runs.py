@@ -19,6 +19,7 @@ from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import books, loading, packages, warehouse
+from exact_source.changes import Announcer
 from exact_source.choice import asked_names, chosen_entities
 from exact_source.errors import Busy, ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import BooksCompared, EntityDone, Listener, Run, RunEnded, RunStarted, StageReached
@@ -30,7 +31,7 @@ from exact_source.opening import Surroundings, tell_outbox
 from exact_source.orders import Order, Report, Target
 from exact_source.reconciliation import Reconciliation
 from exact_source.request_log import exact_requests
-from exact_source.resources import note_arrivals
+from exact_source.resources import note_arrivals, note_moves
 from exact_source.run_lock import only_run
 from exact_source.settings import Settings, load_settings, private_folder
 from exact_source.source import exact_online, extraction_of
@@ -220,18 +221,21 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
     Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
     """
     around.listener(StageReached(around.clock.now(), "restore"))
+    extraction = extraction_of(source)
     warehouse.reach(pipeline)
     with warehouse.translated(pipeline):
         with loading.kept_open(pipeline):
             pipeline = packages.trusting_destination(pipeline)
             pipeline.sync_destination()
+        announcer = Announcer(pipeline, around.clock, around.listener, note_moves(extraction))
         if pipeline.has_pending_data:
             pipeline.normalize()
             with warehouse.alone(pipeline):
+                announcer.before()
                 packages.make_tables(pipeline, around.clock)
                 packages.leave_out_empty(pipeline)
                 pipeline.load()
-    extraction = extraction_of(source)
+        announcer.after()
     arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
     while not extraction.is_over:
         extraction.begin_round(round_rows, ROUND_SECONDS)
@@ -241,10 +245,12 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
         pipeline.normalize()
         around.listener(StageReached(around.clock.now(), "load"))
         with warehouse.alone(pipeline), loading.kept_open(pipeline):
+            announcer.before()
             packages.append_to(pipeline, arrivals.take_new(Mirror()))
             packages.make_tables(pipeline, around.clock)
             packages.leave_out_empty(pipeline)
             pipeline.load(raise_on_failed_jobs=True)
+            announcer.after()
 
 
 @dataclass(frozen=True, slots=True)

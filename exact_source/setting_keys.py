@@ -24,7 +24,7 @@ CONNECTIONS = "connections"
 # https://dlthub.com/docs/reference/performance and the configuration of a schema's naming and normalizer.
 OF_DLT = ("schema", "extract", "data_writer")
 # Settings to come; their names are taken.
-RESERVED = frozenset({"webhooks"})
+RESERVED = frozenset[str]()
 _PREFIX = "__".join((*SECTIONS, "")).upper()
 
 

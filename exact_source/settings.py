@@ -26,6 +26,7 @@ from exact_source.choice import Patterns
 from exact_source.errors import ConfigurationError, UnknownName
 from exact_source.setting_keys import CONNECTIONS, SECTIONS
 from exact_source.setting_values import HOSTS, Deletes, Parser, Secret, UnusableValue
+from exact_source.webhook_settings import Subscription, subscriptions
 
 DEFAULT_CONNECTION = "default"
 DEFAULT_REGION = "nl"
@@ -62,6 +63,7 @@ class Settings:
     personal fields and those that log_redact names. load_requests: each run loads the log.
     alerts: where problems are told. alert_silence_hours: without a new row, by entity or ``*``, after which that is a
     problem. alert_token_days: days left of a token from which on it is one.
+    webhooks: who is told what each load changed.
     """
 
     connection: str
@@ -103,6 +105,7 @@ class Settings:
     alerts: tuple[Channel, ...]
     alert_silence_hours: Mapping[str, int]
     alert_token_days: int
+    webhooks: tuple[Subscription, ...]
 
     @property
     def patterns(self) -> Patterns:
@@ -154,6 +157,7 @@ PARSERS: dict[str, Parser] = {
     "alerts": alert_settings.channels,
     "alert_silence_hours": alert_settings.silence,
     "alert_token_days": values.whole(1, 29),
+    "webhooks": subscriptions,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -183,11 +187,12 @@ DEFAULTS: dict[str, Any] = {
     "alerts": (),
     "alert_silence_hours": {},
     "alert_token_days": 5,
+    "webhooks": (),
 }
 # Choose divisions by name, instead of by code.
 PATTERNS = ("include", "exclude")
 # Refused in config.toml, which people commit.
-SECRETS = frozenset({"client_secret", "encryption_key", "alerts"})
+SECRETS = frozenset({"client_secret", "encryption_key", "alerts", "webhooks"})
 # Never shown: these may hold a password.
 HIDDEN = SECRETS | {"token_store", "database"}
 

@@ -111,6 +111,7 @@ def _connected(sandbox: Sandbox, clock: Clock, store_path: Path) -> World:
         "redirect_uri": sandbox.redirect_uri,
         "token_store": f"sqlite:///{store_path}",
         "plain_tokens": True,
+        "webhooks": (),
         "alerts": (),  # nobody is called out of bed for make-believe
     }
     settings = load_settings(CONNECTION, **given)

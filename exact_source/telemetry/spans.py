@@ -105,7 +105,7 @@ class Spans:
             events.EntityDone: self._tell_error,
             events.Waiting: self._add_wait,
             events.BreakerOpened: self._add_breaker,
-            events.Loaded: self._add_load,
+            events.Loading: self._add_load,
             events.RunEnded: self._end_run,
         }
 
@@ -163,7 +163,7 @@ class Spans:
         told: Values = {words.PATH: event.path, words.UNTIL: event.until.isoformat(), words.WHY: event.why}
         self._where(event.division, event.at).span.add_event(words.BREAKER_EVENT, told, nanoseconds(event.at))
 
-    def _add_load(self, event: events.Loaded) -> None:
+    def _add_load(self, event: events.Loading) -> None:
         loaded = sum(change.added + change.updated for change in event.changes)
         told: Values = {
             words.LOAD_ID: event.load_id,
