@@ -158,12 +158,8 @@ def _quota(quota: Quota) -> dict[str, Any]:
 
 def order_of(settings: Settings) -> Order:
     """What the settings of a connection ask for, whole."""
-    is_plain = settings.dataset == DATASET and settings.connection not in configured([settings.connection])
-    target = Target(
-        settings.destination,
-        settings.database.reveal() if settings.database else None,
-        own_dataset(settings.connection) if is_plain else settings.dataset,
-    )
+    database = settings.database.reveal() if settings.database else None
+    target = Target(settings.destination, database, dataset_of(settings))
     return Order(
         settings.connection,
         divisions=settings.divisions,
@@ -173,6 +169,12 @@ def order_of(settings: Settings) -> Order:
         windows={name: _window(settings, text) for name, text in settings.windows.items()},
         target=target,
     )
+
+
+def dataset_of(settings: Settings) -> str:
+    """That of one connection of many: one without a section has what it would have with one, not ``exact_online``."""
+    is_plain = settings.dataset == DATASET and settings.connection not in configured([settings.connection])
+    return own_dataset(settings.connection) if is_plain else settings.dataset
 
 
 def _window(settings: Settings, text: str) -> Window:

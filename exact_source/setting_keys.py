@@ -20,9 +20,10 @@ from exact_source.errors import ConfigurationError, UnknownName
 
 SECTIONS = ("sources", "exact_online")
 CONNECTIONS = "connections"
-# What dlt 1.31 reads here for itself, with or without the name of the source once more:
-# https://dlthub.com/docs/reference/performance and the configuration of a schema's naming and normalizer.
-OF_DLT = ("schema", "extract", "data_writer")
+# What dlt 1.31 reads here for itself, also below the name of the source once more (observed 2026-11). It does not read
+# max_table_nesting, nor anything by resource: https://dlthub.com/docs/reference/performance
+OF_DLT = ("extract", "data_writer")
+OF_SCHEMA = "schema"  # naming and normalizer, which belong to the schema and so stand here only
 # Settings to come; their names are taken.
 RESERVED = frozenset[str]()
 _PREFIX = "__".join((*SECTIONS, "")).upper()
@@ -72,7 +73,8 @@ def check(connection: str, known: Collection[str]) -> None:
 
 def _check_default(key: Key, known: Collection[str]) -> None:
     is_nested = key.path[0] == SECTIONS[-1] and len(key.path) > 1
-    if key.path[int(is_nested)] not in OF_DLT:
+    is_of_dlt = key.path[1] in OF_DLT if is_nested else key.path[0] in (*OF_DLT, OF_SCHEMA)
+    if not is_of_dlt:
         _check_name(key, {*known, CONNECTIONS})
 
 

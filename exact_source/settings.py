@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dlt
 import platformdirs
 import sqlalchemy
-from dlt.common.typing import TSecretValue
 
 from exact_source import alert_settings, connection_values, log_settings, setting_keys
 from exact_source import setting_values as values
@@ -25,6 +24,7 @@ from exact_source.alert_settings import Channel
 from exact_source.choice import Patterns
 from exact_source.errors import ConfigurationError, UnknownName
 from exact_source.setting_keys import CONNECTIONS, SECTIONS
+from exact_source.setting_lookup import look_up, place, variable
 from exact_source.setting_values import HOSTS, Deletes, Parser, Secret, UnusableValue
 from exact_source.webhook_settings import Subscription, subscriptions
 
@@ -278,34 +278,16 @@ def _all(connection: str, name: str, override: object) -> Iterator[_Found]:
         yield _Found(_parsed(name, override, f"argument {name}", ""), 0)
     # An environment variable cannot hold a dash: a connection's dash may be written as an underscore.
     own = dict.fromkeys(f"{CONNECTIONS}.{one}" for one in (connection, connection.replace("-", "_")))
-    places = [(1, ".".join((*SECTIONS, place, name))) for place in own] + [(2, ".".join((*SECTIONS, name)))]
+    places = [(1, ".".join((*SECTIONS, one, name))) for one in own] + [(2, ".".join((*SECTIONS, name)))]
     for level, path in places:
-        value = _look_up(path, name)
+        value = look_up(path, partial(_is_secret, name) if name in HIDDEN else None)
         if not _is_blank(value):
-            yield _Found(_parsed(name, value, path, _place(path)), level)
+            yield _Found(_parsed(name, value, path, place(path)), level)
 
 
-def _look_up(path: str, name: str) -> object:
-    try:
-        # What dlt finds as a secret stays out of its trace.
-        value: object = dlt.secrets.get(path) if name in HIDDEN else dlt.config.get(path)
-        exposed = _in_the_open(path) if name in HIDDEN and value is None else None
-    except Exception as error:
-        # dlt's own words may repeat the value or the line of the file, so only the kind of error is told.
-        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}){_place(path)}") from None
-    if exposed is not None and (name in SECRETS or _has_password(name, exposed)):
-        raise ConfigurationError(f"{path} is a secret and stands in config.toml; move it to .dlt/secrets.toml")
-    return exposed if value is None else value
-
-
-def _in_the_open(path: str) -> object:
-    """A value that should be a secret, wherever it stands. Asked of the providers: `dlt.config` would trace it."""
-    *sections, key = path.split(".")
-    values_found = (one.get_value(key, TSecretValue, None, *sections)[0] for one in dlt.config.config_providers)
-    return next((value for value in values_found if value is not None), None)
-
-
-def _has_password(name: str, value: object) -> bool:
+def _is_secret(name: str, value: object) -> bool:
+    if name in SECRETS:
+        return True
     return values.has_password(value) if name == "token_store" else connection_values.has_password(str(value))
 
 
@@ -313,23 +295,14 @@ def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _parsed(name: str, value: object, path: str, place: str) -> Any:
+def _parsed(name: str, value: object, path: str, where: str) -> Any:
     try:
         return PARSERS[name](value)
     except UnusableValue as why:
         # A malformed client id may well be the client secret in the wrong place.
         shown = "" if name in HIDDEN or name == "client_id" or "@" in str(value) else f" = {value!r}"
         kind = UnknownName if name == "region" else ConfigurationError
-        raise kind(f"{path}{shown} {why}{place}") from None
-
-
-def _place(path: str) -> str:
-    section, _, key = path.rpartition(".")
-    return f"; written as {key} under [{section}] in .dlt/*.toml or as the environment variable {_variable(path)}"
-
-
-def _variable(path: str) -> str:
-    return path.upper().replace(".", "__")
+        raise kind(f"{path}{shown} {why}{where}") from None
 
 
 def _completed(connection: str, found: dict[str, _Found | None]) -> dict[str, Any]:
@@ -386,5 +359,5 @@ def _missing(name: str, what: str) -> ConfigurationError:
     path = ".".join((*SECTIONS, name))
     return ConfigurationError(
         f"{path} is missing: {what}. Write it under [{'.'.join(SECTIONS)}] in .dlt/secrets.toml,"
-        f" or set the environment variable {_variable(path)}"
+        f" or set the environment variable {variable(path)}"
     )

@@ -286,6 +286,7 @@ def test_a_key_that_is_no_setting_is_refused_with_its_file_and_the_likely_one(tm
         ("config.toml", "[sources]\nexact_online = 'hush'", "is not a table of settings"),
         ("config.toml", "[sources.exact_online.connections]\nregion = 'hush'", "is not the table of a connection"),
         ("config.toml", "[sources.exact_online.exact_online]\nregion = 'hush'", "exact_online.region (in "),
+        ("config.toml", "[sources.exact_online]\nmax_table_nesting = 'hush'", "max_table_nesting (in "),
         ("config.toml", "[sources.exact_online.accounts]\nwrite_disposition = 'hush'", "accounts (in "),
         ("config.toml", "[sources.exact_online]\ndatabase = 'postgresql://me:hush@db/x'", "move it to"),
     ],
@@ -330,7 +331,7 @@ def test_what_dlt_reads_in_our_section_may_stand_there(tmp_path: Path) -> None:
         tmp_path,
         "config.toml",
         "[sources.exact_online.extract]\nworkers = 2\n[sources.exact_online.data_writer]\nfile_max_items = 10\n"
-        "[sources.exact_online.exact_online.schema]\nallow_identifier_change_on_table_with_data = true\n"
+        "[sources.exact_online.exact_online.extract]\nworkers = 2\n"
         f"[sources.exact_online]\nclient_id = '{CLIENT_ID}'\n",
     )
     (found,) = ask(

@@ -162,7 +162,7 @@ def _practised(ctx: click.Context, given: dict[str, Any]) -> tuple[Report, Order
     with practice.opened(given["sandbox_scale"]) as world:
         around = Surroundings(world.clock, world.transport, max_calls=given["max_calls"], overrides=world.overrides)
         given["divisions"] = given["divisions"] or (None if given["only"] else world.divisions)
-        order = replace(order_of(given, world.overrides), target=_checked(target))
+        order = replace(order_of(given, world.overrides), target=target)
         return _watched(order, around), order
 
 
@@ -181,7 +181,7 @@ def order_of(given: Mapping[str, Any], overrides: Mapping[str, object]) -> Order
         accept_fewer=given["accept_fewer"],
         feeds={entity: _kind(kind) for entity, kind in {**settings.feeds, **dict(given["feeds"])}.items()},
         windows={name: _window(text, start) for name, text in {**settings.windows, **dict(given["windows"])}.items()},
-        target=_checked(_target(given, settings)),
+        target=_target(given, settings),
         reconcile=given["reconcile"],
     )
 
@@ -223,13 +223,13 @@ def _target(given: Mapping[str, Any], settings: Settings) -> Target:
     return Target(destination, database, given["dataset"] or settings.dataset)
 
 
-def _checked(target: Target) -> Target:
+def _check_folder(target: Target) -> None:
     if target.destination == "duckdb" and not Path(target.place).absolute().parent.is_dir():
         raise ConfigurationError(f"the folder of the database {target.place} does not exist; make it first")
-    return target
 
 
 def _watched(order: Order, around: Surroundings) -> Report:
+    _check_folder(order.target)
     entities = sum(entity.is_per_division for entity in chosen_entities(asked_names(order.entities, order.only)))
     watcher = progress.observer(entities)
     with watcher.shown(), _private(order.target):

@@ -16,16 +16,8 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from exact_source.cli import failures, options, outcome, printing
 from exact_source.clock import SystemClock
 from exact_source.errors import ConfigurationError, ExactError, UnknownName
-from exact_source.orders import EXIT_ORDER, Order, Report, Target
-from exact_source.settings import (
-    DATASET,
-    DEFAULT_CONNECTION,
-    Settings,
-    configured,
-    load_settings,
-    own_dataset,
-    peek_tags,
-)
+from exact_source.orders import EXIT_ORDER, Order, Report, Target, dataset_of
+from exact_source.settings import DATASET, DEFAULT_CONNECTION, configured, load_settings, peek_tags
 from exact_source.tokens import TokenStore
 
 Given: TypeAlias = dict[str, Any]
@@ -135,19 +127,13 @@ def _turns(ctx: click.Context, given: Given, make_order: MakeOrder) -> list[Turn
         try:
             settings = load_settings(turn.connection, **places)
             turn.tags, turn.metadata = settings.tags, settings.metadata
-            turn.given["dataset"] = given["dataset"] or _dataset(settings)
+            turn.given["dataset"] = given["dataset"] or dataset_of(settings)
             turn.target = make_order(turn.given, places).target
         except ExactError as error:
             turn.fail(failures.failure_of(error, ctx))
     for turn, why in _collisions([turn for turn in turns if turn.target is not None]):
         turn.fail(failures.failure_of(why, ctx))
     return turns
-
-
-def _dataset(settings: Settings) -> str:
-    """That of the settings; for a connection that has none, what it would have if it had a section of its own."""
-    is_plain = settings.dataset == DATASET and settings.connection not in configured([settings.connection])
-    return own_dataset(settings.connection) if is_plain else settings.dataset
 
 
 def _chosen(tags: Sequence[str], places: Mapping[str, object]) -> list[str]:
@@ -191,7 +177,8 @@ def _shared(connection: str, others: str, target: Target) -> ConfigurationError:
 
 
 def _home(target: Target) -> tuple[str, str, str]:
-    place = str(Path(target.place).resolve()) if target.destination == "duckdb" else target.place
+    is_file = target.destination == "duckdb"
+    place = str(Path(target.place).resolve()) if is_file else target.database or target.destination
     return target.destination, place, NamingConvention().normalize_identifier(target.dataset)
 
 
