@@ -25,6 +25,7 @@ from dagster_dlt.translator import DltResourceTranslatorData
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from exact_source import ExactError, Order, Paused, Report, Surroundings, Target, Window, exact_online, run
+from exact_source.errors import ConfigurationError
 from exact_source.events import Event, StageReached
 from exact_source.jobs import Outcome
 from exact_source.limits import NOTHING_KNOWN
@@ -122,6 +123,20 @@ def plan_of(connection: str) -> Plan:
         schedule=settings.schedule or DAILY,
         notes={**settings.metadata, "tags": list(settings.tags)},
     )
+
+
+def plans_of(names: Iterable[str]) -> list[Plan]:
+    """Those whose settings are right. What is wrong with the others is logged; it is raised when none is left."""
+    plans, errors = [], []
+    for name in names:
+        try:
+            plans.append(plan_of(name))
+        except ConfigurationError as error:
+            dg.get_dagster_logger().error(f"connection {name} is left out: {error}")
+            errors.append(error)
+    if errors and not plans:
+        raise errors[0]
+    return plans
 
 
 def _target(target: Target) -> Target:
@@ -529,5 +544,5 @@ def definitions(plans: Iterable[Plan], tell: Notify = notify) -> dg.Definitions:
 
 
 # Those of the variable, with commas between; else those with settings of their own, else the one without.
-CONNECTIONS = os.environ.get("EXACT_CONNECTIONS", "").split(",")
-defs = definitions(map(plan_of, list(filter(None, CONNECTIONS)) or configured() or (DEFAULT_CONNECTION,)))
+NAMES = [name for name in os.environ.get("EXACT_CONNECTIONS", "").split(",") if name]
+defs = definitions(plans_of(NAMES or configured() or (DEFAULT_CONNECTION,)))

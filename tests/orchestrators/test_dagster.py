@@ -20,6 +20,7 @@ from sandboxed import REPOSITORY, Home, sandboxed
 
 from exact_source import Surroundings
 from exact_source.clock import ManualClock
+from exact_source.errors import ConfigurationError
 
 UNTOLD = {"telemetry": {"enabled": False}}
 NAME = "exact_online_default"
@@ -285,6 +286,23 @@ def test_the_sensor_keeps_the_partitions_equal_to_the_consent(office: Office) ->
     assert "no division is known" in str(
         schedule.evaluate_tick(dg.build_schedule_context(instance=office.instance)).skip_message
     )
+
+
+def test_every_connection_has_its_own_and_one_with_wrong_settings_is_left_out(office: Office) -> None:
+    os.environ["SOURCES__EXACT_ONLINE__CONNECTIONS__SHOP__DIVISIONS"] = "124132,124133"
+    os.environ["SOURCES__EXACT_ONLINE__CONNECTIONS__SHOP__SCHEDULE"] = "30 4 * * 1-5"
+    os.environ["SOURCES__EXACT_ONLINE__CONNECTIONS__WRONG__REGION"] = "moon"
+    plans = dagster_defs.plans_of(["default", "shop", "wrong"])
+    found = dagster_defs.definitions(plans)
+    assert [plan.connection for plan in plans] == ["default", "shop"]
+    assert found.resolve_schedule_def("exact_online_shop_schedule").cron_schedule == "30 4 * * 1-5"
+    assets = found.resolve_asset_graph()
+    partitions = assets.get(plans[1].key("accounts")).partitions_def
+    assert partitions is not None
+    assert partitions.get_partition_keys() == ["124132", "124133"]
+    assert assets.get(plans[1].key("divisions")).partitions_def is None
+    with pytest.raises(ConfigurationError, match="moon"):
+        dagster_defs.plans_of(["wrong"])
 
 
 def test_dagster_finds_the_definitions_valid(office: Office) -> None:
