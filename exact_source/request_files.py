@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -86,6 +86,13 @@ def files(connection: str) -> list[Path]:
 
 def day_of(path: Path) -> str:
     return _place(path)[0]
+
+
+def sizes(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """The bytes of files; one that is gone meanwhile is left out."""
+    for path in paths:
+        with suppress(OSError):
+            yield path, path.stat().st_size
 
 
 def _current(folder: Path, day: str, largest: int) -> Path:

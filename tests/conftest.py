@@ -7,6 +7,7 @@ may be kept: a SQLite file, and a real Postgres that is started when a test firs
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,17 @@ pytest.register_assert_rewrite("mirror", "mirroring")  # its comparisons tell wh
 
 settings.register_profile("house", max_examples=60, deadline=None)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test leaves in the data folder, such as the request log, is not the user's, and is searched for secrets."""
+    before = os.environ.get("XDG_DATA_HOME")
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data-home"))
+    yield
+    del os.environ["XDG_DATA_HOME"]
+    if before is not None:
+        os.environ["XDG_DATA_HOME"] = before
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import logging
 import secrets
+import shutil
 import sqlite3
 import zlib
 from contextlib import closing
@@ -39,6 +41,13 @@ def plant_text(folder: Path, secret: str) -> None:
     (folder / "report.json").write_text(f'{{"error": "cannot use {secret}"}}')
 
 
+def plant_log(folder: Path, secret: str) -> None:
+    log = folder / "exact-source" / "logs" / "default" / "2026-11-21.1.jsonl"
+    log.parent.mkdir(parents=True)
+    record = {"id": "a.1", "path": "/api/oauth2/token", "sent": json.dumps({"refresh_token": secret})}
+    log.write_text(json.dumps(record) + "\n")
+
+
 def plant_link(folder: Path, secret: str) -> None:
     (folder / "run.log").write_text(f"GET /callback?code={quote(secret, safe='')}&state=x")
 
@@ -70,7 +79,7 @@ def plant_sqlite(folder: Path, secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "plant", [plant_text, plant_link, plant_gzip, plant_parquet, plant_duckdb, plant_state, plant_sqlite]
+    "plant", [plant_text, plant_log, plant_link, plant_gzip, plant_parquet, plant_duckdb, plant_state, plant_sqlite]
 )
 def test_a_planted_secret_is_found_and_not_repeated(issued: list[str], tmp_path: Path, plant) -> None:  # type: ignore[no-untyped-def]
     for number, secret in enumerate(issued):
@@ -80,8 +89,7 @@ def test_a_planted_secret_is_found_and_not_repeated(issued: list[str], tmp_path:
         [place] = Watch().findings(folder)
         assert place.startswith(str(folder))
         assert secret not in place
-        for path in folder.iterdir():  # or the search of this very session would find it
-            path.unlink()
+        shutil.rmtree(folder)  # or the search of this very session would find it
 
 
 def test_what_is_logged_is_heard_with_its_traceback(issued: list[str], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import signal
 import stat
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +29,7 @@ from exact_source.request_log import RequestLog, exact_requests
 from exact_source.settings import load_settings
 from leaks import WATCH
 from mirroring import Mirror, mirroring, path_of, table_of
+from sandbox_road import Road
 from strict_exact import Canned, Request, StrictExact
 from writing import shop
 
@@ -128,13 +129,25 @@ def test_a_page_is_logged_with_its_rows_and_its_exchange(mirror: Mirror) -> None
     assert all(one["minutely_left"] < 60 and one["daily_left"] < 5000 for one in found[1:])
 
 
+def test_the_log_of_a_run_in_the_sandbox_is_that_of_the_sandbox(tmp_path: Path, data: Path) -> None:
+    road = Road(tmp_path, "bare")
+    start = len(road.sandbox.requests)
+    report = road.run("accounts", "items")
+    calls = Counter((call.method, call.path) for call in road.sandbox.requests[start:])
+    assert Counter((one["method"], one["path"]) for one in logged()) == calls
+    assert report.calls == calls.total()
+    [file] = data.iterdir()
+    assert file.name.startswith(road.clock.now().date().isoformat())
+
+
 def test_consent_is_logged_too_and_no_secret_of_it(desk: Desk) -> None:
     process = desk.start("connect", "--paste", "--json")
     assert process.stdout is not None
     process.communicate(desk.exact.consent(process.stdout.readline().strip()) + "\n", timeout=60)
     found = read_json(desk.run("logs", "--json"))
-    calls = [call for call in desk.exact.requests if call.path != "/api/oauth2/auth"]
-    assert told(found) == seen(calls)
+    assert [(one["method"], one["path"], one["status"]) for one in found] == [
+        (call.method, call.path, call.status) for call in desk.exact.requests
+    ]
     assert found[0]["path"] == "/api/oauth2/token"
     [log] = (desk.home / "data" / "exact-source" / "logs" / "default").iterdir()
     desk.has_kept_its_secrets(log.read_text())
@@ -151,10 +164,13 @@ def test_a_request_of_ones_own_is_logged_without_a_run_and_without_its_query(tmp
         )
         asked = ("request", "GET", "crm/Accounts", "-q", "$filter=Name eq 'x'", "--division", str(DIVISION))
         assert at.user.run(*asked).exit_code == 0
+        listed = ("call", "list-accounts", "--division", str(DIVISION), "--input", '{"select": ["id", "name"]}')
+        assert at.user.run(*listed).exit_code == 0
         found = read_json(at.user.run("logs", "--json"))
         assert told(found) == seen(at.exact.requests[start:])
         assert [(one["method"], one["status"], one["run_id"]) for one in found] == [
             ("POST", 201, None),
+            ("GET", 200, None),
             ("GET", 200, None),
         ]
         assert "$filter" not in json.dumps(found)
@@ -199,19 +215,19 @@ def write_at_once(overrides: dict[str, object], number: int, count: int, barrier
 
 
 def test_processes_that_write_at_once_lose_nothing_and_tear_nothing(data: Path, tmp_path: Path) -> None:
-    context, writers, count = processes(), 4, 500
+    context, writers, count = processes(), 3, 400
     barrier = context.Barrier(writers)
     given = {"token_store": f"sqlite:///{tmp_path / 'tokens.db'}"}
     started = [context.Process(target=write_at_once, args=(given, at, count, barrier)) for at in range(writers)]
     for one in started:
         one.start()
     for one in started:
-        one.join(60)
+        one.join(200)
     assert [one.exitcode for one in started] == [0] * writers
     lines = [line for path in data.iterdir() for line in path.read_text().splitlines()]
     found = sorted((one["division"], one["rows"]) for one in map(json.loads, lines))
     assert found == [(number, at) for number in range(writers) for at in range(1, count + 1)]
-    assert len(list(data.iterdir())) > 10
+    assert len(list(data.iterdir())) > 9
     assert max(path.stat().st_size for path in data.iterdir()) < 20_000 + 1_000 * writers
 
 
@@ -222,7 +238,10 @@ def test_each_day_has_a_file_and_old_ones_go(mirror: Mirror, data: Path) -> None
     mirror.run("items", settings={"log_days": 2})
     days = [(mirror.clock.now() - timedelta(days=ago)).date().isoformat() for ago in (2, 1, 0)]
     assert sorted(path.name for path in data.iterdir()) == [f"{day}.1.jsonl" for day in days]
-    assert {one["asked_at"][:10] for one in logged()} == set(days)
+    found = logged()
+    assert {one["asked_at"][:10] for one in found} == set(days)
+    for count in (1, len(found) - 1, len(found), len(found) + 1):
+        assert logged("--limit", str(count)) == found[-count:]
 
 
 def test_no_days_is_no_log(mirror: Mirror, data: Path) -> None:
@@ -244,53 +263,43 @@ def test_a_log_that_cannot_be_written_is_told_once_and_fails_no_run(mirror: Mirr
 
 
 def test_bodies_are_kept_only_when_asked_and_without_personal_fields(tmp_path: Path) -> None:
-    private = {
-        "Email": "jan@example.test",
-        "Phone": "015-1234567",
-        "VATNumber": "NL001234567B01",
-        "BSN": "111222333",
-        "Remarks": "pay to NL91 ABNA 0417 1643 00 or mail piet@example.test",
-    }
-    shown = {"Name": "Koffiehuis De Zwaan", "City": "Delft", "SearchCode": "ZWAAN"}
+    private = {"Email": "jan@example.test", "Phone": "015-1234567", "VATNumber": "NL001234567B01", "BSN": "111222333"}
+    remarks = "pay to NL91 ABNA 0417 1643 00 or mail piet@example.test"
+    known = {"Name": "Koffiehuis De Zwaan", "Email": "jan@example.test", "Code": "4711"}
+    asked = {"SOURCES__EXACT_ONLINE__LOG_BODIES": "accounts", "SOURCES__EXACT_ONLINE__LOG_REDACT": "code"}
+    other = {"SOURCES__EXACT_ONLINE__LOG_BODIES": "salesorder/SalesOrders"}
     with shop(tmp_path, SystemClock()) as at:
-        post = (
-            "request",
-            "POST",
-            "crm/Accounts",
-            "--data",
-            json.dumps({**shown, **private}),
-            "--division",
-            str(DIVISION),
-        )
-        asked = {"SOURCES__EXACT_ONLINE__LOG_BODIES": "accounts", "SOURCES__EXACT_ONLINE__LOG_REDACT": "search_code"}
-        at.user.run(*post)
-        at.user.run(*post, **asked)
-        at.user.run(*post, SOURCES__EXACT_ONLINE__LOG_BODIES="salesorder/SalesOrders")
-        without, kept, other = read_json(at.user.run("logs", "--json"))
-    assert not {"sent", "received"} & {*without, *other}
-    sent = json.loads(kept["sent"])
-    assert (sent["Name"], sent["City"], sent["SearchCode"]) == ("Koffiehuis De Zwaan", "Delft", "***")
-    assert {sent[name] for name in private if name != "Remarks"} == {"***"}
-    assert sent["Remarks"] == "pay to *** or mail ***"
-    assert json.loads(kept["received"])["d"]["Name"] == "Koffiehuis De Zwaan"
-    assert [value for value in private.values() if value in json.dumps(kept)] == []
+
+        def post(body: dict[str, Any], **settings: str) -> Any:
+            told = ("request", "POST", "crm/Accounts", "--data", json.dumps(body), "--division", str(DIVISION))
+            at.user.run(*told, **settings)
+            return read_json(at.user.run("logs", "--json"))[-1]
+
+        assert not {"sent", "received"} & {*post(known), *post(known, **other)}
+        made = post(known, **asked)
+        refused = post({**known, **private, "Remarks": remarks, "IsBank": True}, **asked)
+    assert json.loads(made["sent"]) == {"Name": "Koffiehuis De Zwaan", "Email": "***", "Code": "***"}
+    assert json.loads(made["received"])["d"]["ID"]
+    assert refused["status"] == 400
+    hidden = dict.fromkeys([*private, "Code"], "***")
+    shown = {"Name": "Koffiehuis De Zwaan", "Remarks": "pay to *** or mail ***", "IsBank": True}
+    assert json.loads(refused["sent"]) == {**shown, **hidden}
 
 
 def test_bodies_of_a_feed_are_kept_by_the_name_of_its_entity_and_cut(mirror: Mirror) -> None:
-    rows = [
-        {"ID": str(UUID(int=number)), "Email": f"a{number}@example.test", "Name": "N" * 50} for number in range(900)
-    ]
-    for row in rows:
-        mirror.server.upsert(ACCOUNTS, DIVISION, row)
-    mirror.server.fail_next(1, ACCOUNTS, DOWN)
-    mirror.run("accounts", "items", settings={"log_bodies": ["accounts"]})
+    for number in range(60):
+        row = {"ID": str(UUID(int=number)), "CreatorFullName": "Jan Jansen", "Description": "N" * 50}
+        mirror.server.upsert(ITEMS, DIVISION, {**row, "Notes": f"a{number}@example.test"})
+    mirror.server.fail_next(1, ITEMS, DOWN)
+    mirror.run("accounts", "items", settings={"log_bodies": ["items"]})
     bodies = [(one["entity"], one["status"], one.get("received")) for one in logged()]
-    kept = [body for name, status, body in bodies if name == "accounts" and status == 200]
-    assert all(body.startswith('{"d": {"results": [{"') and len(body) <= 32_000 for body in kept)
-    assert "@example.test" not in "".join(kept)
-    assert [body for name, status, body in bodies if name != "accounts" or status == 503] == [None] * (
-        len(bodies) - len(kept)
-    )
+    [page] = [body for name, status, body in bodies if name == "items" and status == 200]
+    assert page.startswith('{"d": {"results": [{"')
+    assert len(page) == 32_000
+    assert '"CreatorFullName": "***"' in page
+    assert '"Notes": "***"' in page
+    assert "N" * 50 in page
+    assert [body for name, status, body in bodies if name != "items" or status == 503] == [None] * (len(bodies) - 1)
 
 
 @pytest.mark.parametrize("lead", ["", "so many words " * 19], ids=["whole", "cut"])
@@ -325,7 +334,7 @@ def test_records_are_found_by_status_division_entity_run_and_time(connected: Des
         return [(one["run_id"], one["division"], one["entity"], one["status"]) for one in found]
 
     everything = paths()
-    assert len(everything) == len(connected.exact.requests) - 5  # consent was given by another way
+    assert len(everything) == len(connected.exact.requests) - 3  # consent was given by another way
     for option, value, place in (("--run", second["run_id"][:8], 0), ("--division", str(SECOND), 1)):
         assert paths(option, value) == [one for one in everything if str(one[place]).startswith(value)]
     assert paths("--run", first["run_id"]) == [one for one in everything if one[0] == first["run_id"]]
@@ -348,10 +357,10 @@ def test_a_person_sees_a_table(connected: Desk) -> None:
     shown = connected.run("logs", "--limit", "6")
     heading, *rows = shown.stdout.splitlines()
     assert heading.split()[:4] == ["at", "connection", "division", "entity"]
-    assert len(rows) == 6
+    assert sum(row.startswith("2") for row in rows) == 6  # what does not fit goes on below
     assert any("GET sync/CRM/Accounts" in row and " 200 " in row for row in rows)
-    assert any(" 403 " in row and "NoDivisionAccess" in row for row in rows)
-    assert "older records not shown" in shown.stderr
+    assert any(" 403 " in row and "forbids" in row for row in rows)
+    assert shown.stderr == "the newest 6 are shown; --limit shows more\n"
 
 
 @pytest.mark.parametrize("wrong", [["--status", "bad"], ["--since", "yesterday"], ["--connection", "../x"]])

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def command(connection: str | None, limit: int | None, follow: bool, as_json: bo
     """
     wanted = Wanted(**given)
     tail = Tail([connection] if connection else None, wanted)
-    found = tail.found(limit or (None if as_json else SHOWN))
+    found = tail.fresh() if as_json and limit is None else tail.newest(limit or SHOWN)
     if follow:
         _print_on(found, tail, _line if as_json else _told)
         return
@@ -119,38 +120,45 @@ def command(connection: str | None, limit: int | None, follow: bool, as_json: bo
         printing.print_json(found)
         return
     printing.print_table(COLUMNS, map(_row, found))
-    rest = tail.taken - len(found)
-    if rest:
-        printing.note(f"{printing.counted(rest, 'older record')} not shown; --limit shows more")
+    if tail.has_more:
+        printing.note(f"the newest {len(found)} are shown; --limit shows more")
 
 
 @dataclass(slots=True)
 class Tail:
-    """Reads the logs of connections from their start, and later what was added. ``taken`` counts what was wanted."""
+    """Reads the logs of connections, and later what was added. ``has_more``: older records were left out."""
 
     names: Sequence[str] | None
     wanted: Wanted
-    taken: int = 0
+    has_more: bool = False
     ends: dict[Path, int] = field(default_factory=dict)
 
-    def found(self, limit: int | None) -> list[Record]:
-        """The newest records that nobody has read yet, the oldest first."""
-        if limit is None:
-            return sorted(self._new(), key=_time)
-        return sorted(nlargest(limit, self._new(), key=_time), key=_time)
+    def newest(self, limit: int) -> list[Record]:
+        """The newest records, the oldest of them first. Days before theirs are not read."""
+        found: list[Record] = []
+        by_day = sorted(self._files(), key=request_files.day_of, reverse=True)
+        for _, files in groupby(by_day, key=request_files.day_of):
+            if len(found) > limit:
+                self.ends.update(request_files.sizes(files))
+            else:
+                found += (record for path in files for record in self._added(path))
+                found = nlargest(limit + 1, found, key=_time)
+        self.has_more = len(found) > limit
+        return found[:limit][::-1]
 
-    def _new(self) -> Iterator[Record]:
+    def fresh(self) -> list[Record]:
+        """All that nobody has read yet, the oldest first."""
+        return sorted((record for path in self._files() for record in self._added(path)), key=_time)
+
+    def _files(self) -> Iterator[Path]:
         for name in self.names or request_files.connections():
-            for path in request_files.files(name):
-                if not self.wanted.skips(path):
-                    yield from self._added(path)
+            yield from (path for path in request_files.files(name) if not self.wanted.skips(path))
 
     def _added(self, path: Path) -> Iterator[Record]:
         for line, end in request_files.lines(path, self.ends.get(path, 0)):
             self.ends[path] = end
             record = request_files.record_of(line)
             if record is not None and self.wanted.takes(record):
-                self.taken += 1
                 yield record
 
 
@@ -161,7 +169,7 @@ def _print_on(found: list[Record], tail: Tail, told: Callable[[Record], str]) ->
             for record in found:
                 click.echo(told(record))
             clock.sleep(PAUSE)
-            found = tail.found(None)
+            found = tail.fresh()
 
 
 def _time(record: Record) -> tuple[str, str, int]:
