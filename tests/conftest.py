@@ -1,7 +1,8 @@
 """Hypothesis for the whole suite: few examples, and no deadline, which a busy machine would miss now and then.
 
 At the end of a session everything that was said and left behind is searched for secrets. And the places where tokens
-may be kept: a SQLite file, and a real Postgres that is started when a test first asks.
+may be kept: a SQLite file, and a real Postgres that is started when a test first asks. And who most tests of the command
+line, and of writing in the sandbox, work with.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from command_line import Desk, serving
 from leaks import WATCH, Ear
 from postgres_server import Postgres, running
+from sandbox_clerk import Clerk, at_work
+from sandbox_doors import DOORS
+from strict_exact import StrictExact
 from warehouses import DuckFile, PostgresDatabase, Warehouse
 
 pytest.register_assert_rewrite("mirror", "mirroring")  # its comparisons tell what differs
@@ -59,6 +64,33 @@ def postgres() -> Iterator[Postgres]:
         WATCH.keep_secret(server.password)
         yield server
     WATCH.hear("the log of Postgres", "".join(server.log))
+
+
+@pytest.fixture
+def exact() -> Iterator[StrictExact]:
+    """A strict Exact with two divisions and their accounts."""
+    yield from serving()
+
+
+@pytest.fixture
+def desk(exact: StrictExact, tmp_path: Path) -> Desk:
+    """A user of it who has connected."""
+    desk = Desk(exact, tmp_path)
+    desk.connect()
+    return desk
+
+
+@pytest.fixture(params=DOORS)
+def clerk(request: pytest.FixtureRequest) -> Iterator[Clerk]:
+    """Who writes in a sandbox, through each of its doors."""
+    with at_work(request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def inside() -> Iterator[Clerk]:
+    with at_work() as found:
+        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

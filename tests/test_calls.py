@@ -12,7 +12,7 @@ from typing import Any
 import dlt
 import pytest
 
-from command_line import FIRST, SECOND, Desk, read_json, serving
+from command_line import FIRST, SECOND, Desk, read_json
 from exact_road import guid, members
 from exact_source import Surroundings, exact_online, extraction_of
 from exact_source.catalogue import endpoint
@@ -20,7 +20,7 @@ from exact_source.clock import ManualClock
 from exact_source.errors import ConfigurationError, UnknownName
 from mirroring import Mirror, mirroring
 from sandbox_road import Road
-from strict_exact import Division, StrictExact, Table
+from strict_exact import Division, Table
 
 ACCOUNTS, ITEMS, INVOICES = "sync/CRM/Accounts", "sync/Logistics/Items", "sync/SalesInvoice/SalesInvoices"
 LEDGER = "sync/Financial/TransactionLines"
@@ -297,18 +297,6 @@ def test_pairs_that_make_no_sense_are_refused_at_once(given: dict[str, Any], tol
 
 
 # -- on the command line --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
-
-
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
 
 
 def test_the_command_reads_only_the_pairs_it_is_given(desk: Desk) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,10 @@ from uuid import UUID
 
 import pytest
 
-from command_line import FIRST, SECOND, Desk, read_json, serving, table
+from command_line import FIRST, SECOND, Desk, read_json, table
 from strict_exact import Canned, Division, StrictExact
 
 ACCOUNTS = "sync/CRM/Accounts"
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
-
-
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
 
 
 def outcomes(report: Any, name: str = "accounts") -> dict[int, Any]:

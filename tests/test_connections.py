@@ -27,7 +27,7 @@ BAKERY = (Division(FIRST, "Bakkerij Jansen B.V."), Division(SECOND, "Bakkerij Ja
 SHOP = (Division(21, "Winkel Noord"), Division(22, "Winkel Zuid"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Office(Desk):
     """A desk with several connections, each with an Exact of its own: a newer consent of a user ends the former one."""
 
@@ -73,7 +73,7 @@ def serving(stack: ExitStack, divisions: tuple[Division, ...]) -> StrictExact:
 def office(tmp_path: Path) -> Iterator[Office]:
     """Two connections, with five divisions."""
     with ExitStack() as stack:
-        office = Office(serving(stack, (Division(1, "Nobody"),)), tmp_path)
+        office = Office(serving(stack, (Division(1, "Nobody"),)), tmp_path, others={}, settings={})
         office.open("bakery", serving(stack, BAKERY))
         office.open("shop", serving(stack, SHOP))
         office.give("", entities="accounts", database=str(office.database))
@@ -290,7 +290,7 @@ def test_a_connection_whose_settings_are_wrong_is_listed_with_what_is_wrong(offi
 def test_without_any_settings_all_that_is_stored_is_run(tmp_path: Path) -> None:
     with ExitStack() as stack:
         exact = serving(stack, SHOP)
-        office = Office(exact, tmp_path)
+        office = Office(exact, tmp_path, others={}, settings={})
         office.connect()
         office.give("", entities="accounts", database=str(office.database))
         code, found, _ = run_all(office)

@@ -51,7 +51,7 @@ def exact() -> Iterator[StrictExact]:
 
 @pytest.fixture
 def desk(exact: StrictExact, tmp_path: Path, store_url: str) -> Office:
-    desk = Office(exact, tmp_path, store_url)
+    desk = Office(exact, tmp_path, store_url=store_url)
     desk.connect()
     return desk
 
@@ -142,7 +142,7 @@ def test_a_session_that_cannot_be_opened_leaves_nothing_behind(desk: Office) -> 
 def test_a_run_holds_few_sessions_of_postgres_however_many_divisions(
     exact: StrictExact, tmp_path: Path, postgres: Postgres
 ) -> None:
-    desk = Office(exact, tmp_path, postgres.new_database())
+    desk = Office(exact, tmp_path, store_url=postgres.new_database())
     desk.connect()
     with another_run(desk):
         engine = sa.create_engine(desk.store_url, poolclass=sa.NullPool)
@@ -166,7 +166,7 @@ print(sum(outcome.rows for source in sources for outcome in extraction_of(source
 
 
 def test_a_source_that_has_been_read_holds_nothing_while_it_lives(exact: StrictExact, tmp_path: Path) -> None:
-    desk = Office(exact, tmp_path, f"sqlite:///{tmp_path / 'tokens.db'}")
+    desk = Office(exact, tmp_path, store_url=f"sqlite:///{tmp_path / 'tokens.db'}")
     desk.connect()
     environment = {**os.environ, **desk.environment}
     told = subprocess.run(

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
 
 import httpx
-import pytest
 
 from exact_source.sandbox.options import Options
 from sandbox_clerk import BUSY, Clerk, D, Row, at_work
-from sandbox_doors import DOORS
 
 DOCUMENTS, ATTACHMENTS = "documents/Documents", "documents/DocumentAttachments"
 CONTENT = bytes(range(256)) * 40
-
-
-@pytest.fixture(params=DOORS)
-def clerk(request: pytest.FixtureRequest) -> Iterator[Clerk]:
-    with at_work(request.param) as found:
-        yield found
-
-
-@pytest.fixture
-def inside() -> Iterator[Clerk]:
-    with at_work() as found:
-        yield found
 
 
 def attach(clerk: Clerk, content: bytes = CONTENT, name: str = "scan ü.pdf") -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,21 +11,9 @@ from exact_source.clock import ManualClock
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.options import Options
 from sandbox_clerk import BUSY, Clerk, D, at_work
-from sandbox_doors import DOORS, visiting
+from sandbox_doors import visiting
 
 NOWHERE = "00000000-0000-4000-8000-000000000001"
-
-
-@pytest.fixture(params=DOORS)
-def clerk(request: pytest.FixtureRequest) -> Iterator[Clerk]:
-    with at_work(request.param) as found:
-        yield found
-
-
-@pytest.fixture
-def inside() -> Iterator[Clerk]:
-    with at_work() as found:
-        yield found
 
 
 # create, read back, change, delete

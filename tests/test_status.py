@@ -30,18 +30,6 @@ from strict_exact import Canned, StrictExact
 ACCOUNTS = "sync/CRM/Accounts"
 
 
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
-
-
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
-
-
 def stands(desk: Desk, *arguments: str, **environment: str) -> dict[str, Any]:
     """The only connection of the document, which was made without asking Exact."""
     before = len(desk.exact.requests)

@@ -7,6 +7,7 @@ child is what a freshly started interpreter would be.
 
 from __future__ import annotations
 
+import atexit
 import json
 import mmap
 import os
@@ -14,6 +15,7 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from struct import Struct
@@ -82,7 +84,23 @@ def become(order: dict[str, Any], writers: tuple[int, int]) -> None:
         page = mmap.mmap(shared.fileno(), NOTES.size)
     sys.argv = ["exact-source", *order["arguments"]]
     sys.addaudithook(Witness(page, order))
-    import_module("exact_source.cli").main()
+    leave(import_module("exact_source.cli").main)
+
+
+def leave(command: Callable[[], None]) -> None:
+    """Runs it and ends as Python does, without taking the interpreter apart: here that copies all of its memory."""
+    code = 0
+    try:
+        command()
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            raise
+        code = ended.code or 0
+    threading._shutdown()  # waits for threads, as the end of an interpreter does
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def tell(**told: Any) -> None:
