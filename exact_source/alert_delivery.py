@@ -1,12 +1,11 @@
 """Sends what waits for the channels, each in a thread of its own and all of them within a few seconds.
 
-Nothing here fails a run: what does not get through is kept, told of once in the log, and tried again by the next run or
-``exact-source alerts check``. A redirect is not followed, since the address is a secret.
+Nothing here fails a run: what does not get through is kept and tried again by the next run or ``exact-source alerts
+check``. A redirect is not followed, since the address is a secret.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import urllib.request
@@ -25,8 +24,6 @@ from exact_source.alert_store import AlertStore, Letter
 from exact_source.clock import Clock
 from exact_source.errors import ExactError
 from exact_source.odata import is_encrypted
-
-log = logging.getLogger("exact_source")
 
 TIMEOUT = 4.0  # seconds that connecting, and each part of an answer, may take
 ALL_SECONDS = 8.0  # and everything together
@@ -50,9 +47,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A channel that could not be told."""
+    """A channel that could not be told, and why."""
 
-    channel: Channel
+    channel: str
     error: str
 
 
@@ -123,7 +120,7 @@ class Delivery:
         crew.join(ALL_SECONDS)
         if crew.is_alive():
             self._over.set()
-            self._fail(None, "it takes too long")
+            self._fail("all channels", "it takes too long")
 
     def _all(self, channels: Sequence[Channel], then: Callable[[], None]) -> None:
         threads = [threading.Thread(target=self._serve, args=(channel,), daemon=True) for channel in channels]
@@ -142,9 +139,9 @@ class Delivery:
                 finally:
                     self.store.release(channel.mark, lease)
         except ExactError as error:  # of the store
-            self._fail(channel, str(error))
+            self._fail(str(channel), str(error))
         except Exception as error:
-            self._fail(channel, type(error).__name__)
+            self._fail(str(channel), type(error).__name__)
 
     def _send(self, channel: Channel) -> None:
         tried: set[int] = set()
@@ -169,12 +166,9 @@ class Delivery:
             return True
         retry_at = self.clock.now() + timedelta(seconds=answer.wait) if answer.wait is not None else None
         self.store.failed(channel.mark, letter, (answer.error, retry_at))
-        self._fail(channel, answer.error)
+        self._fail(str(channel), answer.error)
         return answer.status in OF_THE_MESSAGE
 
-    def _fail(self, channel: Channel | None, error: str) -> None:
-        name = "alerts" if channel is None else f"alerts to {channel}"
+    def _fail(self, channel: str, error: str) -> None:
         with self._turn:
-            if channel is not None:
-                self.failures.append(Failure(channel, error))
-        log.warning("%s: %s; what could not be told is kept and tried again", name, error)
+            self.failures.append(Failure(channel, error))

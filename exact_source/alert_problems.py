@@ -15,13 +15,17 @@ from typing import Any, TypeAlias
 Key: TypeAlias = tuple[str, int | None, str | None]  # kind, division, entity
 REMINDER = timedelta(days=1)
 STALE = timedelta(days=7)  # what nobody saw for so long is no longer read, or was given up
+MOST_CURES = 3
 # Of these, what joins an open problem is told; of the others it is more of the same.
 GROWING = frozenset({"entity_failed", "rejected", "schema"})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something is wrong now. ``ends_at``: when it passes by itself; ``is_notice``: its end is not worth telling."""
+    """Something is wrong now. ``ends_at``: when it passes by itself; ``is_notice``: its end is not worth telling.
+
+    ``cures``: of items that have one of their own, instead of ``cure``.
+    """
 
     kind: str
     items: Mapping[str, str]
@@ -30,10 +34,15 @@ class Finding:
     entity: str | None = None
     ends_at: datetime | None = None
     is_notice: bool = False
+    cures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
         return self.kind, self.division, self.entity
+
+    @property
+    def cure_by_item(self) -> dict[str, str]:
+        return {name: self.cures.get(name, self.cure) for name in self.items}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class Problem:
     division: int | None
     entity: str | None
     items: Mapping[str, str]
-    cure: str
+    cures: Mapping[str, str]
     opened_at: datetime
     seen_at: datetime
     told_at: datetime
@@ -74,6 +83,11 @@ class Problem:
     @property
     def key(self) -> Key:
         return self.kind, self.division, self.entity
+
+    @property
+    def cure(self) -> str:
+        """What to do, each advice once, and not too many of them."""
+        return "; ".join(list(dict.fromkeys(self.cures.values()))[:MOST_CURES])
 
     def is_over(self, now: datetime) -> bool:
         """True when it passed by itself, or nobody saw it for long."""
@@ -136,7 +150,7 @@ class Book:
                 division=finding.division,
                 entity=finding.entity,
                 items=dict(finding.items),
-                cure=finding.cure,
+                cures=finding.cure_by_item,
                 opened_at=self.now,
                 seen_at=self.now,
                 told_at=self.now,
@@ -149,7 +163,7 @@ class Book:
         self.open[known.key] = replace(
             known,
             items={**known.items, **finding.items},
-            cure=finding.cure,
+            cures={**known.cures, **finding.cure_by_item},
             seen_at=self.now,
             ends_at=_later(known.ends_at, finding.ends_at),
             is_notice=finding.is_notice,
@@ -164,7 +178,8 @@ class Book:
         covered = clearing.items
         left = {} if covered is None else {k: v for k, v in known.items.items() if not covered >= {*k.split(",")}}
         if left:
-            self.open[known.key] = replace(known, items=left)
+            cures = {name: known.cures[name] for name in left}
+            self.open[known.key] = replace(known, items=left, cures=cures)
         else:
             self._end(known, is_silent=clearing.is_silent or known.is_notice)
 

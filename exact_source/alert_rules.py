@@ -232,19 +232,17 @@ def _breaker(notes: Notes, terms: Terms) -> Verdicts:
 def _entities(notes: Notes, terms: Terms) -> Verdicts:
     del terms
     failed: defaultdict[int | None, dict[str, str]] = defaultdict(dict)
-    cures: dict[int | None, str] = {}
+    cures: defaultdict[int | None, dict[str, str]] = defaultdict(dict)
     well: defaultdict[int | None, set[str]] = defaultdict(set)
     for one in notes.done:
-        if one.status in ("failed", "suspect") and not isinstance(one.error, ReconnectRequired):
-            what, cure = words(one.error)
-            failed[one.division][one.entity] = what
-            cures.setdefault(one.division, cure)
+        if one.status in ("failed", "suspect") and not isinstance(one.error, ReconnectRequired | Busy):
+            failed[one.division][one.entity], cures[one.division][one.entity] = words(one.error)
         elif one.status == "succeeded":
             well[one.division].add(one.entity)
     for division, names in well.items():
         yield Clearing("entity_failed", division, items=frozenset(names))
     for division, items in failed.items():
-        yield Finding("entity_failed", items, cures[division], division)
+        yield Finding("entity_failed", items, "", division, cures=cures[division])
 
 
 def _rejected(notes: Notes, terms: Terms) -> Verdicts:
@@ -276,18 +274,19 @@ def _books(notes: Notes, terms: Terms) -> Verdicts:
 
 
 def _schema(notes: Notes, terms: Terms) -> Verdicts:
-    """One problem per entity, whatever the number of divisions. New columns are news; a lost member is a problem."""
+    """One problem per entity, whatever the number of divisions. New columns are news; a lost member is a problem.
+
+    A member that Exact has no more is asked for again on the next day, and told again if it is still not there.
+    """
     met: defaultdict[str, dict[str, str]] = defaultdict(dict)
     lost: set[str] = set()
     for one in notes.schemas:
         met[one.entity] |= dict.fromkeys(one.appeared, "appeared") | dict.fromkeys(one.vanished, "vanished")
         if one.vanished:
             lost.add(one.entity)
-    for name in {one.entity for one in notes.done if one.status == "succeeded"} - met.keys():
-        yield Clearing("schema", entity=name)
     cure = "check what reads the table; a newer exact-source may know the members"
     for name, items in met.items():
-        ends_at = None if name in lost else terms.now + NOTICE
+        ends_at = terms.now + (2 * NOTICE if name in lost else NOTICE)
         yield Finding("schema", items, cure, entity=name, ends_at=ends_at, is_notice=name not in lost)
 
 

@@ -265,6 +265,8 @@ class Postbox:
     context: Context
 
     def put(self, session: sa.Connection, news: Iterable[News]) -> None:
+        held = sa.select(MESSAGES.c.mark, MESSAGES.c.problem).where(MESSAGES.c.connection == self.context.connection)
+        waiting = {(mark, problem) for mark, problem in session.execute(held)}
         rows = [
             {
                 "mark": channel.mark,
@@ -277,6 +279,8 @@ class Postbox:
             for one in news
             for channel in self.channels
             if one.problem.kind in channel.on
+            # Nobody is reminded of what he was not told yet.
+            and (one.event != "reminder" or (channel.mark, name_of(one.problem.key)) not in waiting)
         ]
         if rows:
             session.execute(MESSAGES.insert(), rows)

@@ -6,6 +6,7 @@ that is in the store that all workers share. Everything is done when the run is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from exact_source.connections import Connection
 from exact_source.errors import ReconnectRequired
 from exact_source.events import Event, TokenSeen
 from exact_source.settings import Settings
+
+log = logging.getLogger("exact_source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,13 @@ class Alerts:
         self._notes.hear(event)
 
     def close(self) -> None:
-        _settled(self._settings, self._clock, self._notes)
+        # Single requests only tell what they met; they do not wait for channels that were down before.
+        if self._notes.run is None and not judged(self._notes, _terms(self._settings, self._clock))[0]:
+            return
+        for failure in _settled(self._settings, self._clock, self._notes).failures:
+            log.warning(
+                "alerts: %s: %s; what could not be told is kept and tried again", failure.channel, failure.error
+            )
 
 
 def observer(settings: Settings, clock: Clock) -> Alerts | None:
@@ -57,8 +66,10 @@ def observer(settings: Settings, clock: Clock) -> Alerts | None:
 def check(settings: Settings, clock: Clock, known: Connection | None) -> Told:
     """What can be told without a run or any network to Exact: the token, silence, what is over, what lasts.
 
-    Also sends what is still to be sent. ``known`` is the connection as stored.
+    Also sends what is still to be sent; without channels nothing is done. ``known`` is the connection as stored.
     """
+    if not settings.alerts:
+        return Told((), 0, ())
     notes, found = Notes(), list[Finding]()
     trouble = _trouble(settings.connection, known, clock.now())
     if trouble is not None:
@@ -81,10 +92,11 @@ def _trouble(name: str, known: Connection | None, now: datetime) -> ReconnectReq
 
 def _settled(settings: Settings, clock: Clock, notes: Notes, more: list[Finding] | None = None) -> Told:
     now = clock.now()
-    findings, clearings = judged(notes, Terms(settings.connection, now, settings.alert_token_days))
+    findings, clearings = judged(notes, _terms(settings, clock))
     findings += more or []
     if any(one.kind == "reconnect" for one in findings):
         clearings.append(Clearing("token", is_silent=True))
+    is_patient = notes.run is not None or more is not None
     post = Postbox(settings.alerts, _context(settings, notes))
     store = AlertStore(settings.token_store, settings.connection)
     is_closed = False
@@ -92,12 +104,17 @@ def _settled(settings: Settings, clock: Clock, notes: Notes, more: list[Finding]
         quiet, heard = _silence(store, settings, notes.arrivals(), now)
         news = store.enter(([*findings, *quiet], [*clearings, *heard]), now, post)
         delivery = Delivery(store, clock)
-        is_closed = True  # by the crew, which may be at it for longer than is waited for
-        delivery.run(settings.alerts, store.close)
+        if news or is_patient:
+            is_closed = True  # by the crew, which may be at it for longer than is waited for
+            delivery.run(settings.alerts, store.close)
     finally:
         if not is_closed:
             store.close()
     return Told(tuple(news), delivery.sent, tuple(delivery.failures))
+
+
+def _terms(settings: Settings, clock: Clock) -> Terms:
+    return Terms(settings.connection, clock.now(), settings.alert_token_days)
 
 
 def _context(settings: Settings, notes: Notes) -> Context:

@@ -290,11 +290,12 @@ class Reading:
     def _first(self, where: str | None) -> Fetched:
         """The first page. A member that this service lacks is left out of ``$select`` and asked no more (§12.19)."""
         while True:
+            left_out = frozenset(self.dropped)  # other divisions add to it meanwhile
             try:
                 return self._door.fetch(self._question(where))
             except BadQuery as error:
                 member = responses.missing_member(error)
-                if member and self._may_drop(member):
+                if member and member not in left_out and self._may_drop(member):
                     self.dropped.add(member)
                     name = self.shares[0].entity.name
                     self.client.tell(SchemaChanged(self.client.now(), self.division, name, vanished=(member,)))
@@ -306,7 +307,7 @@ class Reading:
     def _may_drop(self, member: str) -> bool:
         needed = {"Timestamp", *self.endpoint.key, *(name for share in self.shares for name in share.entity.key)}
         is_spare = self.endpoint.has(member) and member not in needed
-        return is_spare and member not in self.dropped and len(self.dropped) < MOST_DROPPED
+        return is_spare and (member in self.dropped or len(self.dropped) < MOST_DROPPED)
 
     def _question(self, where: str | None) -> str:
         members = self.only or [member.name for member in self.endpoint.fields]

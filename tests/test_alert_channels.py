@@ -69,18 +69,23 @@ def shared(receiver: Receiver, store_url: str) -> Guard:
 
 
 def test_of_many_workers_that_find_a_problem_one_tells_it(shared: Guard) -> None:
-    start = threading.Barrier(6)
+    shared.check("first")
+    names = [f"shop-{at}" for at in range(6)]
+    start, news = threading.Barrier(6, timeout=60), list[str]()
 
     def work() -> None:
-        start.wait()
-        shared.check()
+        for name in names:
+            start.wait()
+            news.extend(one.event for one in shared.check(name).news)
 
     workers = [threading.Thread(target=work) for _ in range(6)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert shared.receiver.told == [("opened", "reconnect", None)]
+    shared.check("first")
+    assert news == ["opened"] * 6
+    assert sorted(one.json["connection"] for one in shared.receiver.posted) == ["first", *names]
 
 
 def test_what_is_found_while_another_worker_is_sending_is_sent_by_that_one(shared: Guard) -> None:
@@ -124,7 +129,7 @@ def test_a_channel_that_is_not_there_fails_nothing_and_is_told_in_the_list(tmp_p
     with StrictExact() as exact:
         desk = Desk(exact, tmp_path)
         channels = {ALERTS: json.dumps([{"url": f"http://127.0.0.1:{port}/{PATH}"}])}
-        assert desk.run("run", **channels).exit_code == 3  # of the run itself: nobody has connected
+        assert desk.load(**channels).exit_code == 3  # of the run itself: nobody has connected
         checked = desk.run("alerts", "check", **channels)
         assert (checked.exit_code, "no answer (ConnectionRefusedError)" in checked.stderr) == (4, True)
         listed = read_json(desk.run("alerts", "--json", **channels))
@@ -232,7 +237,7 @@ WORDS = st.text(st.sampled_from("&<>ab c*_`\n\N{PILE OF POO}"), max_size=40).map
 )
 def test_no_message_is_longer_than_slack_takes(items: dict[str, str], metadata: dict[str, str], kind: str) -> None:
     now = ManualClock().now()
-    problem = Problem(kind, 1, "x" * 5000, items, "<" * 9000, now, now, now)
+    problem = Problem(kind, 1, "x" * 5000, items, {"": "<" * 9000}, now, now, now)
     document = alert_messages.message(News("opened", problem, now), Context("shop", ("&" * 9000,), metadata))
     for one in (document, alert_messages.summary([document] * 300, now)):
         told = alert_messages.slack(one)

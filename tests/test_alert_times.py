@@ -112,6 +112,21 @@ def test_books_that_do_not_add_up_are_told_until_they_do(road: Road, receiver: R
     assert receiver.told[1:] == [("resolved", "reconciliation", None)]
 
 
+def test_a_member_that_is_missed_no_more_is_told_after_two_days(road: Road, receiver: Receiver) -> None:
+    road.sandbox.fail_next(
+        fault=Fault.MEMBER_VANISHED,
+        path="sync/Financial",
+        endpoint="financial/GLClassifications",
+        member="TaxonomyNamespace",
+    )
+    road.run("gl_classifications")
+    assert receiver.told == [("opened", "schema", None)]
+    road.clock.advance(days=1.9)
+    assert check(road) == ["reminder"]
+    road.clock.advance(days=0.2)
+    assert check(road) == ["resolved"]
+
+
 def test_a_run_that_cannot_reach_exact_is_told_and_still_fails_with_its_own_error(
     road: Road, receiver: Receiver
 ) -> None:

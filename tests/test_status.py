@@ -6,16 +6,14 @@ import json
 import os
 import signal
 import stat
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from command_line import FIRST, SECOND, Desk, read_json, serving
+from command_line import FIRST, SECOND, Desk, read_json
 from exact_source import Order, Surroundings, Target, history, run, status
 from exact_source.clock import ManualClock
 from exact_source.errors import ReconnectRequired
@@ -25,7 +23,7 @@ from exact_source.settings import load_settings
 from exact_source.status_schema import SCHEMA
 from exact_source.store import Store
 from postgres_server import Postgres
-from strict_exact import Canned, StrictExact
+from strict_exact import Canned
 
 ACCOUNTS = "sync/CRM/Accounts"
 

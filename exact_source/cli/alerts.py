@@ -16,7 +16,7 @@ from exact_source.cli import options, printing
 from exact_source.clock import SystemClock
 from exact_source.errors import ConfigurationError, ExactError, Unreachable
 from exact_source.redaction import masked
-from exact_source.settings import DEFAULT_CONNECTION, load_settings
+from exact_source.settings import DEFAULT_CONNECTION, configured, load_settings
 from exact_source.tokens import TokenStore
 
 CONNECTION = click.option("--connection", metavar="NAME", help="This connection only; else all in the store.")
@@ -60,13 +60,13 @@ def check(ctx: click.Context, connection: str | None, token_store: str | None, a
     given = options.given(token_store=token_store)
     settings = load_settings(connection or DEFAULT_CONNECTION, **given)
     with closing(TokenStore.from_settings(settings)) as store:
-        names = [connection] if connection else store.names() or [DEFAULT_CONNECTION]
+        names = [connection] if connection else _names(store)
         known = {name: store.peek(name) for name in names}
     told, code = [], 0
     for name in names:
         try:
             done = alerts.check(load_settings(name, **given), SystemClock(), known[name])
-            failures = [{"channel": str(one.channel), "error": one.error} for one in done.failures]
+            failures = [{"channel": one.channel, "error": one.error} for one in done.failures]
             news = [{"event": one.event, **_described(name, one.problem)} for one in done.news]
             told.append({"connection": name, "news": news, "sent": done.sent, "failures": failures, "error": None})
             code = max(code, Unreachable.exit_code if failures else 0)
@@ -99,6 +99,12 @@ def trial(ctx: click.Context, connection: str, as_json: bool) -> None:
     else:
         printing.print_table(("channel", "result"), ([one["channel"], one["error"] or "sent"] for one in told))
     ctx.exit(Unreachable.exit_code if any(one["error"] for one in told) else 0)
+
+
+def _names(store: TokenStore) -> list[str]:
+    """The connections that were made, and those that are only configured yet."""
+    made = store.names()
+    return sorted({*made, *configured(made)}) or [DEFAULT_CONNECTION]
 
 
 def _list(connection: str | None, token_store: str | None, *, as_json: bool) -> None:
