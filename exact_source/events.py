@@ -185,7 +185,6 @@ class EntityDone:
     """How one entity of one division ended, told after all loads: as in the report.
 
     ``status``: succeeded, suspect, paused or failed. ``before`` and ``after`` are bookmarks, ``seconds`` of reading.
-    ``succeeded_at``: when it last ended well, this time included, as far as that is known.
     """
 
     at: datetime
@@ -202,7 +201,6 @@ class EntityDone:
     before: str | None
     after: str | None
     error: ExactError | None = None
-    succeeded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from exact_source.clock import Clock
 from exact_source.errors import ExactError
-from exact_source.events import BreakerOpened, EntityDone, Event, RequestDone, RunEnded, RunStarted
+from exact_source.events import BreakerOpened, EntityDone, Event, RequestDone, Run, RunEnded, RunStarted
 from exact_source.run_lock import life_of
 from exact_source.settings import Settings
 from exact_source.store import Store
@@ -197,6 +197,19 @@ def remembered(store: Store, connection: str) -> Remembered:
             open_runs = [row["run_id"] for row in runs if row["finished_at"] is None]
             ended = {one for one in open_runs if life is not None and life.has_ended(one, session)}
     return Remembered([_run(row, is_dead=row["run_id"] in ended) for row in runs], told, facts)
+
+
+def successes(store: Store, run: Run) -> dict[tuple[int | None, str], datetime]:
+    """When each division and entity last ended well in a run that loaded to where this one does."""
+    query = sa.select(OUTCOMES.c.division, OUTCOMES.c.entity, OUTCOMES.c.succeeded_at).where(
+        OUTCOMES.c.connection == run.connection,
+        OUTCOMES.c.destination == run.destination,
+        OUTCOMES.c.dataset == run.dataset,
+        OUTCOMES.c.succeeded_at.is_not(None),
+    )
+    with store.translated(), store.transaction(is_write=False) as session:
+        rows = session.execute(query).all()
+    return {(row.division or None, row.entity): datetime.fromisoformat(row.succeeded_at) for row in rows}
 
 
 def _run(row: Any, *, is_dead: bool) -> dict[str, Any]:

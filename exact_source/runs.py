@@ -104,7 +104,6 @@ def _tell(report: Report, listener: Listener) -> None:
                 before=one.before,
                 after=one.after,
                 error=one.error,
-                succeeded_at=at if one.status == "succeeded" else None,
             )
         )
     listener(

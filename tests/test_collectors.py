@@ -155,17 +155,21 @@ def said_by(program: str, *, path: str = "", **environment: str) -> list[str]:
     return told.stdout.splitlines()
 
 
-def test_nothing_is_imported_unless_the_environment_asks(tmp_path: Path, closed_port: str) -> None:
+def test_nothing_is_imported_unless_the_environment_asks_and_only_one_protocol_is_spoken(
+    tmp_path: Path, closed_port: str
+) -> None:
     none = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
     environments = [
         {},
         {ENDPOINT: closed_port, "OTEL_SDK_DISABLED": "true"},
         {ENDPOINT: closed_port, **none},
         {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": closed_port, **none},
-        {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": closed_port},
+        {ENDPOINT: closed_port, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
     ]
-    said = said_by(f"ENVIRONMENTS = {environments!r}\n{IMPORTS}", HOME=str(tmp_path))
-    assert said == ["False", "False", "False", "False", "True"]
+    *silent, loud = said_by(f"ENVIRONMENTS = {environments!r}\n{IMPORTS}", HOME=str(tmp_path))
+    assert silent == ["False", "False", "False", "False"]
+    protocol = "OTEL_EXPORTER_OTLP_PROTOCOL = 'grpc' is not spoken; set it to http/protobuf (port 4318)"
+    assert loud == f"True telemetry stopped: {protocol}{UNAFFECTED}"
 
 
 def test_without_the_extra_one_warning_names_it(tmp_path: Path, closed_port: str) -> None:
@@ -175,12 +179,6 @@ def test_without_the_extra_one_warning_names_it(tmp_path: Path, closed_port: str
     assert said[0] == "False"
     assert said[1].startswith("False telemetry stopped: OpenTelemetry is asked for")
     assert said[1].endswith("pip install 'exact-source[otel]'" + UNAFFECTED)
-
-
-def test_a_protocol_that_is_not_spoken_is_told_of(tmp_path: Path, closed_port: str) -> None:
-    environments = [{ENDPOINT: closed_port, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}]
-    [said] = said_by(f"ENVIRONMENTS = {environments!r}\n{IMPORTS}", HOME=str(tmp_path))
-    assert "OTEL_EXPORTER_OTLP_PROTOCOL = 'grpc' is not spoken; set it to http/protobuf" in said
 
 
 def test_providers_and_the_current_span_of_a_host_are_used(desk: Desk, receiver: Receiver) -> None:

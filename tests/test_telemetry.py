@@ -263,7 +263,8 @@ def test_metrics_have_the_kind_unit_and_meaning_of_the_table(scene: Scene) -> No
     kinds = {"counter": "sum", "gauge": "gauge", "histogram": "histogram"}
     known = {one.name: (kinds[one.kind], one.unit, one.meaning, set(one.attributes)) for one in words.METRICS}
     told = scene.told.metrics
-    silent = {"exact.breaker.open", "exact.reconciliation.differences"}  # nothing of these happened
+    silent = {"exact.breaker.open", "exact.reconciliation.differences"}
+    silent |= {"exact.rows.rejected", "exact.rows.deleted"}  # nothing of these happened
     assert set(told) == set(known) - silent
     for name, metric in told.items():
         assert (metric.kind, metric.unit, metric.meaning) == known[name][:3]
@@ -276,10 +277,9 @@ def test_metrics_have_the_values_of_the_report(scene: Scene) -> None:
     for code in (FIRST, SECOND):
         assert told["exact.rows.read"].value(division=code, entity="accounts") == rows[code]
     assert told["exact.rows.read"].value(entity="me") == 1
-    assert told["exact.rows.rejected"].value(division=FIRST) == 0
-    assert told["exact.rows.deleted"].value(division=FIRST) == 0
     calls = told["exact.calls"]
-    assert [calls.value(division=code, entity="accounts") for code in (FIRST, SECOND, THIRD)] == [3, 2, 1]
+    # In the first division the list of divisions was read as well.
+    assert [calls.value(division=code) for code in (FIRST, SECOND, THIRD)] == [4, 2, 1]
     assert sum(value for _, value in calls.points) == scene.report.calls
     quota = scene.report.quotas[FIRST]
     assert quota.daily is not None
@@ -331,3 +331,23 @@ def test_the_trace_goes_on_where_traceparent_says(tmp_path: Path) -> None:
         whole = scene.span("exact.run")
         assert (whole.trace.hex(), whole.parent.hex()) == tuple(PARENT.split("-")[1:3])
         assert {path for path, _ in scene.told.bodies} == {"/v1/traces"}
+
+
+def test_the_lag_of_what_failed_counts_from_its_last_success(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    tables = [table(ACCOUNTS, {FIRST: accounts(2), SECOND: accounts(2, SECOND)}, entity_type=2)]
+    divisions = [Division(FIRST), Division(SECOND)]
+    with StrictExact(tables, divisions, clock.now) as exact, receiving() as told, pytest.MonkeyPatch.context() as given:
+        desk = Desk(exact, tmp_path)
+        for name, value in {**desk.environment, words_of("ENDPOINT"): told.url}.items():
+            given.setenv(name, value)
+        desk.connect(clock)
+        order = Order(entities=("accounts",), target=Target(database=str(desk.database)))
+        first = run(order, Surroundings(clock, overrides=desk.overrides))
+        clock.advance(minutes=60)
+        exact.refuse(SECOND, "DivisionBlocked")
+        second = run(order, Surroundings(clock, overrides=desk.overrides))
+        lag = told.metrics["exact.lag"]
+        assert lag.value(division=FIRST, entity="accounts") == 0
+        since = (second.finished_at - first.finished_at).total_seconds()
+        assert lag.value(division=SECOND, entity="accounts") == since >= 3_600

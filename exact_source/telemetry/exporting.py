@@ -166,7 +166,6 @@ class Exporting:
         return provider
 
     def _metering(self, delivery: Delivery) -> MeterProvider:
-        delivery.failed = True  # until the first export
         reader = PeriodicExportingMetricReader(
             MetricExporter(delivery), cardinality_limits=dict.fromkeys((Counter, Gauge, Histogram), MOST_SERIES)
         )
@@ -182,6 +181,8 @@ class Exporting:
 
     def close(self) -> None:
         """Raises Unreachable, in words for a person, when something did not arrive within ``FLUSH_SECONDS``."""
+        if "metrics" in self._deliveries:
+            self._deliveries["metrics"].failed = True  # until their last export has arrived
         flushing = threading.Thread(target=self._flush, name="exact-telemetry", daemon=True)
         flushing.start()
         flushing.join(FLUSH_SECONDS)

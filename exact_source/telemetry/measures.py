@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from opentelemetry.metrics import Meter
 
 from exact_source import events
-from exact_source.events import Event
+from exact_source.events import Event, Run
 from exact_source.telemetry import exchanges
 from exact_source.telemetry import vocabulary as words
+from exact_source.telemetry.spans import Origin
 from exact_source.telemetry.vocabulary import Metric
 
 Where: TypeAlias = dict[str, str | int]
+
+Recall: TypeAlias = Callable[[Run], Mapping[tuple[int | None, str], datetime]]
 
 MOST_BREAKERS = 1_000
 
 
 class Measures:
-    """The metrics of one connection, told by its events one at a time."""
+    """The metrics of one connection, told by its events. ``recall``: the last successes of former runs."""
 
-    def __init__(self, meter: Meter, connection: str, scheme: str) -> None:
-        self._of = {words.CONNECTION: connection}
-        self._scheme = scheme
+    def __init__(self, meter: Meter, origin: Origin, recall: Recall) -> None:
+        self._of = {words.CONNECTION: origin.connection}
+        self._scheme = origin.scheme
+        self._recall = recall
+        self._run: Run | None = None
+        self._known: Mapping[tuple[int | None, str], datetime] | None = None
         self._ways = {metric.name: _way(meter, metric) for metric in words.METRICS}
         self._shut: OrderedDict[tuple[int | None, str], datetime] = OrderedDict()
         self._tellers: dict[type[Event], Callable[[Any], None]] = {
+            events.RunStarted: self._begin_run,
             events.RowsRead: self._add_rows,
             events.RequestDone: self._add_exchange,
             events.Waiting: self._add_wait,
@@ -52,6 +59,9 @@ class Measures:
         told |= {words.ENTITY: where["entity"]} if where.get("entity") else {}
         self._ways[metric.name](value, told | where.get("more", {}))
 
+    def _begin_run(self, event: events.RunStarted) -> None:
+        self._run = event.run
+
     def _add_rows(self, event: events.RowsRead) -> None:
         self._tell(words.ROWS_READ, event.rows, division=event.division, entity=event.entity)
 
@@ -59,7 +69,7 @@ class Measures:
         self._tell(words.REQUEST_TIME, event.duration, more=self._exchange(event))
         if not event.exchange:
             return
-        self._tell(words.CALLS_MADE, 1, division=event.division, entity=event.entity)
+        self._tell(words.CALLS_MADE, 1, division=event.division)
         for window, left in (("day", event.daily_left), ("minute", event.minutely_left)):
             if left is not None:
                 self._tell(words.QUOTA_LEFT, left, division=event.division, more={words.WINDOW: window})
@@ -79,10 +89,18 @@ class Measures:
 
     def _add_entity(self, event: events.EntityDone) -> None:
         place = {"division": event.division, "entity": event.entity}
-        self._tell(words.ROWS_REJECTED, event.rejected, **place)
-        self._tell(words.ROWS_DELETED, event.deleted, **place)
-        if event.succeeded_at is not None:
-            self._tell(words.LAG, (event.at - event.succeeded_at).total_seconds(), **place)
+        for metric, rows in ((words.ROWS_REJECTED, event.rejected), (words.ROWS_DELETED, event.deleted)):
+            if rows:  # most entities have none, and each series costs memory
+                self._tell(metric, rows, **place)
+        since = event.at if event.status == "succeeded" else self._succeeded(event.division, event.entity)
+        if since is not None:
+            self._tell(words.LAG, (event.at - since).total_seconds(), **place)
+
+    def _succeeded(self, division: int | None, entity: str) -> datetime | None:
+        """The last success in former runs, looked up when a first entity of this run did not end well."""
+        if self._known is None:
+            self._known = self._recall(self._run) if self._run is not None else {}
+        return self._known.get((division, entity))
 
     def _open_breaker(self, event: events.BreakerOpened) -> None:
         self._shut[event.division, event.path] = event.until

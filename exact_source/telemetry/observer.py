@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from datetime import datetime
+from functools import partial
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +15,12 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from exact_source import history
 from exact_source.clock import Clock
-from exact_source.events import Event
+from exact_source.errors import ExactError
+from exact_source.events import Event, Run
 from exact_source.settings import Settings
+from exact_source.store import Store
 from exact_source.telemetry.measures import Measures
 from exact_source.telemetry.records import Records
 from exact_source.telemetry.spans import Origin, Spans
@@ -50,12 +56,13 @@ def observer(settings: Settings, clock: Clock, signals: frozenset[str]) -> Telem
         return None
     scheme = urlsplit(settings.base_url).scheme
     tracer = found["traces"].get_tracer(SCOPE) if "traces" in found else trace.NoOpTracer()
-    spans = Spans(tracer, clock, Origin(settings.connection, scheme, surrounding()))
+    origin = Origin(settings.connection, scheme, surrounding())
+    spans = Spans(tracer, clock, origin)
     tellers: list[Callable[[Event], None]] = []
     if "logs" in found:
         tellers.append(Records(found["logs"].get_logger(SCOPE), settings.connection, spans.context))
     if "metrics" in found:
-        tellers.append(Measures(found["metrics"].get_meter(SCOPE), settings.connection, scheme))
+        tellers.append(Measures(found["metrics"].get_meter(SCOPE), origin, partial(_successes, settings)))
     # The spans last: a record of the run's end still finds the run.
     return Telemetry((*tellers, spans), spans, own.close if own is not None else _nothing)
 
@@ -77,6 +84,13 @@ def surrounding() -> Context:
         return around
     carrier = {name.lower(): os.environ[name] for name in ("TRACEPARENT", "TRACESTATE") if name in os.environ}
     return TraceContextTextMapPropagator().extract(carrier, around)
+
+
+def _successes(settings: Settings, run: Run) -> Mapping[tuple[int | None, str], datetime]:
+    """The last successes as the store has them; a store that cannot be read now is told of elsewhere."""
+    with suppress(ExactError), closing(Store(settings.token_store, history.metadata)) as store:
+        return history.successes(store, run)
+    return {}
 
 
 def _nothing() -> None:

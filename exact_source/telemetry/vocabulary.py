@@ -109,7 +109,7 @@ _PLACE = (CONNECTION, DIVISION, ENTITY)
 ROWS_READ = Metric("exact.rows.read", "counter", "{row}", _PLACE, "rows on their way to the load")
 ROWS_REJECTED = Metric("exact.rows.rejected", "counter", "{row}", _PLACE, "rows that did not fit their table")
 ROWS_DELETED = Metric("exact.rows.deleted", "counter", "{row}", _PLACE, "rows that left their table")
-CALLS_MADE = Metric("exact.calls", "counter", "{call}", _PLACE, "calls that count to a quota")
+CALLS_MADE = Metric("exact.calls", "counter", "{call}", (CONNECTION, DIVISION), "calls that count to a quota")
 TIME_WAITED = Metric(
     "exact.wait.duration", "counter", "s", (CONNECTION, DIVISION, REASON), "pauses for a limit or a passing fault"
 )
