@@ -259,4 +259,4 @@ def chosen(examples: int) -> settings:
 
 
 TestHistory.settings = chosen(EXAMPLES)
-TestHistoryInPostgres.settings = chosen(max(EXAMPLES // 3, 1))
+TestHistoryInPostgres.settings = chosen(max(EXAMPLES // 6, 1))

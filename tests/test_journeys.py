@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from exact_source.catalogue import entities, snake_case
 from sandbox_road import Road
+from warehouses import Warehouse
 
 TYPES = {
     "Edm.Guid": "VARCHAR",
@@ -58,8 +60,8 @@ def test_the_books_balance_and_a_quiet_run_costs_one_call_per_stream_and_divisio
     assert [outcome for outcome in second.outcomes if outcome.feed == "sync" and outcome.rows] == []
 
 
-def test_after_a_business_day_only_what_changed_is_read(home: Path) -> None:
-    road = Road(home, "small")
+def test_after_a_business_day_only_what_changed_is_read(home: Path, warehouse: Warehouse) -> None:
+    road = Road(home, "small", warehouse)
     before = road.run("transaction_lines", "deleted_records")
     road.clock.advance(days=1)
     road.sandbox.business_day()
@@ -68,3 +70,20 @@ def test_after_a_business_day_only_what_changed_is_read(home: Path) -> None:
     ledger = [outcome for outcome in after.outcomes if outcome.entity == "transaction_lines" and outcome.rows]
     assert ledger
     assert all(int(outcome.after or 0) > int(outcome.before or 0) for outcome in ledger)
+    totals = (
+        "SELECT entry_id FROM exact_online.transaction_lines GROUP BY division, entry_id HAVING sum(amount_dc) <> 0"
+    )
+    assert road.ask(totals) == []
+
+
+def test_a_copy_in_duckdb_can_be_exported_to_parquet(home: Path) -> None:
+    road = Road(home, "bare")
+    road.run("transaction_lines", "accounts")
+    road.alter(f"EXPORT DATABASE '{home / 'files'}' (FORMAT parquet)")
+    [file] = (home / "files").glob("*accounts*.parquet")
+    columns = dict(zip(*(parquet.read_schema(file).names, parquet.read_schema(file).types), strict=True))
+    assert (str(columns["credit_line_sales"]), str(columns["modified"])) == (
+        "decimal128(38, 9)",
+        "timestamp[us, tz=UTC]",
+    )
+    assert [(parquet.read_metadata(file).num_rows,)] == road.ask("select count(*) from exact_online.accounts")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +266,22 @@ def test_a_feed_without_rows_gets_its_table_and_the_others_their_rows(tmp_path: 
         mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(1), "Name": "first"})
         mirror.good("accounts", "lead_sources")
         assert mirror.keys("accounts") == [guid(1)]
+
+
+def test_a_row_that_is_marked_as_deleted_keeps_its_values_whatever_the_time_zone_of_the_server(
+    tmp_path: Path, pg: PostgresDatabase
+) -> None:
+    pg.alter(f"alter database {sa.make_url(pg.url).database} set timezone = 'Asia/Tokyo'")
+    with mirroring(tmp_path, [table_of("accounts", 0)], warehouse=pg, deletes="soft") as mirror:
+        row = {"Name": "", "Logo": "iVBORw0KGgo=", "CreditLineSales": Decimal("1234567.123456789"), "IsAccountant": 7}
+        moments = {"Modified": datetime(2026, 7, 1, 0, 30, 15, 123000), "StartDate": datetime(2026, 3, 29)}
+        mirror.server.upsert(ACCOUNTS, DIVISION, {"ID": guid(1), **row, **moments})
+        mirror.good("accounts")
+        asked = "select name, logo, credit_line_sales, is_accountant, modified, start_date from exact_online.accounts"
+        found = mirror.ask(asked)
+        logo, modified = base64.b64decode("iVBORw0KGgo="), datetime(2026, 6, 30, 22, 30, 15, 123000, UTC)
+        assert found == [("", logo, Decimal("1234567.123456789"), 7, modified, date(2026, 3, 29))]
+        mirror.server.delete(ACCOUNTS, DIVISION, guid(1))
+        mirror.good("accounts")
+        assert mirror.ask("select count(*) from exact_online.accounts where _deleted_at is not null") == [(1,)]
+        assert mirror.ask(asked) == found
