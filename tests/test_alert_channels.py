@@ -196,9 +196,9 @@ def test_what_an_hour_does_not_allow_comes_in_one_summary_and_then_in_the_next_h
 def test_what_goes_to_a_webhook_is_signed_with_its_secret(guard: Guard) -> None:
     guard.check(secret=SIGNING)
     [posted] = guard.receiver.posted
-    stamp = posted.headers["x-exact-source-timestamp"]
+    stamp = posted.headers["webhook-timestamp"]
     seal = hmac.new(SIGNING.encode(), stamp.encode() + b"." + posted.raw, hashlib.sha256).hexdigest()
-    assert posted.headers["x-exact-source-signature"] == f"v1={seal}"
+    assert posted.headers["webhook-signature"] == f"v1={seal}"
     assert int(stamp) == int(guard.clock.now().timestamp())
     assert posted.headers["content-type"] == "application/json"
 
