@@ -52,9 +52,9 @@ def test_what_a_run_makes_is_for_its_user_alone(desk: Desk) -> None:
     assert {path.name: mode(path) for path in (data, *data.iterdir())} == {
         "exact-source": 0o700,
         "pipelines": 0o700,
-        "runs": 0o700,
+        "logs": 0o700,
     }
-    assert mode(data / "runs" / "default.json") == 0o600
+    assert {mode(path) for path in (data / "logs" / "default").iterdir()} == {0o600}
     assert mode(desk.home / "tokens.db") == 0o600
     assert mode(desk.database) == 0o600
 
