@@ -104,7 +104,7 @@ def test_a_port_where_nobody_listens_costs_one_warning(desk: Desk, closed_port: 
     told = desk.load("--entity", "accounts", **{ENDPOINT: closed_port})
     assert told.exit_code == 0, told.output
     assert warnings() == [
-        "Telemetry stopped: metrics, 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED
+        "telemetry stopped: metrics, 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED
     ]
 
 
@@ -112,7 +112,7 @@ def test_a_collector_that_refuses_all_costs_one_warning(desk: Desk, receiver: Re
     receiver.status = 400
     told = desk.load("--entity", "accounts", **{ENDPOINT: receiver.url, "OTEL_METRICS_EXPORTER": "none"})
     assert told.exit_code == 0, told.output
-    assert warnings() == ["Telemetry stopped: 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED]
+    assert warnings() == ["telemetry stopped: 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED]
 
 
 def test_a_collector_that_takes_all_costs_no_word(desk: Desk, receiver: Receiver, warnings: Any) -> None:
