@@ -182,7 +182,7 @@ def test_without_the_extra_one_warning_names_it(tmp_path: Path, closed_port: str
 
 
 def test_providers_and_the_current_span_of_a_host_are_used(desk: Desk, receiver: Receiver) -> None:
-    environment = {**desk.environment, "XDG_DATA_HOME": str(desk.home / "data")}
+    environment = {**desk.environment, ENDPOINT: receiver.url}  # which would make exporters of our own
     assert said_by(f"URL = {receiver.url!r}\nimport os\nos.chdir({str(desk.home)!r})\n{HOST}", **environment) == []
     jobs = [span.own for span in receiver.spans if span.name == "job"]
     runs = [span for span in receiver.spans if span.name == "exact.run"]
