@@ -33,13 +33,6 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
-
-
 def settings(receiver: Receiver, **more: object) -> dict[str, str]:
     """The variables that lead alerts to the receiver, and other settings."""
     given = {"alerts": json.dumps([receiver.channel()]), **more}

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from command_line import Desk, serving
+from command_line import Desk
 from leaks import WATCH
 from otlp_receiver import Receiver, receiving
-from strict_exact import StrictExact
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 UNAFFECTED = "; the run itself is not affected"
@@ -63,18 +62,6 @@ for number in (1, 2):
 tracing.shutdown()
 metering.shutdown()
 """
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
-
-
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
 
 
 @pytest.fixture

@@ -12,16 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from command_line import Desk, serving
+from command_line import Desk
 from recording_server import Recorder, recording
 from strict_exact import StrictExact
 
 TELEMETRY = "RUNTIME__DLTHUB_TELEMETRY"
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 @pytest.fixture
