@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import exact_source
+from exact_source import events
 
 ROOT = Path(exact_source.__file__).parent
 REPOSITORY = ROOT.parent
@@ -117,6 +119,32 @@ def test_only_the_clock_reads_the_clock() -> None:
         and node.func.value.id in {"time", "datetime", "date", "pendulum"}
     ]
     assert wrong == []
+
+
+def test_each_event_is_told_in_one_place() -> None:
+    """But for these: two doors for HTTP, the stages of a run, an end with or without a report, gains and losses, and
+    the token, which alerts look at without a run too.
+    """
+    more = {"RequestDone": {"telling", "host"}, "StageReached": {"runs"}, "RunEnded": {"runs"}}
+    more |= {"SchemaChanged": {"reading", "runs"}, "TokenSeen": {"opening", "alerts"}}
+    names = {one.__name__ for one in get_args(events.Event)}
+    told: dict[str, list[str]] = {name: [] for name in names}
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                if name in names:
+                    told[name].append(top(path))
+    several = {name for name, places in told.items() if len(places) != 1}
+    assert several == more.keys()
+    assert {name: set(told[name]) for name in several} == more
+
+
+def test_observers_know_events_and_no_part_of_a_run() -> None:
+    observers = {"history", "request_log", "telemetry", "alerts", "webhooks"}
+    running = {"client", "extraction", "reading", "resources", "source", "runs", "opening", "sessions", "jobs"}
+    wrong = [f"{top(path)} imports {name}" for path in modules() if top(path) in observers for name in imported(path)]
+    assert [line for line in wrong if line.split()[-1] in running] == []
 
 
 def test_knowledge_does_no_io() -> None:
