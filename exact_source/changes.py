@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pyarrow import parquet
 from exact_source.clock import Clock
 from exact_source.events import Change, Listener, Loaded, Loading
 from exact_source.mirror import Mirror
-from exact_source.observers import wants_changes
+from exact_source.observers import wants_changes, warn
 from exact_source.packages import NORMALIZED
 from exact_source.tables import DELETED_AT
 
@@ -40,13 +41,23 @@ class Announcer:
 
     def before(self) -> None:
         if wants_changes(self.listener):
-            for load_id, changes in of_packages(self.pipeline, Mirror(), self.moved):
-                self.listener(Loading(self.clock.now(), self.pipeline.pipeline_name, load_id, changes))
+            with self._harmless("what a load changed cannot be counted, and webhooks are not told of it"):
+                for load_id, changes in of_packages(self.pipeline, Mirror(), self.moved):
+                    self.listener(Loading(self.clock.now(), self.pipeline.pipeline_name, load_id, changes))
             self.moved.clear()
 
     def after(self) -> None:
         if wants_changes(self.listener):
-            self.listener(Loaded(self.clock.now(), self.pipeline.pipeline_name, loads_known(self.pipeline)))
+            with self._harmless("which loads came through cannot be told, and webhooks wait for the next run"):
+                self.listener(Loaded(self.clock.now(), self.pipeline.pipeline_name, loads_known(self.pipeline)))
+
+    @contextmanager
+    def _harmless(self, what: str) -> Iterator[None]:
+        """To be told matters less than to be loaded."""
+        try:
+            yield
+        except Exception as error:  # the words of a foreign error may hold a password
+            warn(self.listener, f"{what} ({type(error).__name__})")
 
 
 def of_packages(pipeline: dlt.Pipeline, mirror: Mirror, marks: Marks) -> Iterator[tuple[str, tuple[Change, ...]]]:

@@ -101,3 +101,9 @@ def observed(first: Listener, settings: Settings, clock: Clock) -> Observers:
 def wants_changes(listener: Listener) -> bool:
     """Whether anybody is to be told what each load changes, which costs a question to the destination."""
     return isinstance(listener, Observers) and listener.wants_changes
+
+
+def warn(listener: Listener, message: str) -> None:
+    """Tells a person, in the report of the run, what went wrong beside the rows."""
+    if isinstance(listener, Observers) and message not in listener.warnings:
+        listener.warnings.append(message)

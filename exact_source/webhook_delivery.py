@@ -38,7 +38,7 @@ def signature(secret: Secret, timestamp: str, body: bytes) -> str:
     return "v1=" + hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest()
 
 
-def post(http: httpx.Client, to: Subscription, letter: Letter, now: datetime) -> Verdict:
+def post(http: httpx.BaseTransport, to: Subscription, letter: Letter, now: datetime) -> Verdict:
     """Tells one change. Never raises for what a network or a receiver may do."""
     body, timestamp = letter.body.encode(), str(int(now.timestamp()))
     headers = {
@@ -50,17 +50,24 @@ def post(http: httpx.Client, to: Subscription, letter: Letter, now: datetime) ->
     }
     parts = urlsplit(to.url.reveal())
     host = parts.hostname or ""
-    try:
-        address = reachable(host, parts.port or (443 if parts.scheme == "https" else 80), is_private=to.allow_private)
-    except Unreachable as why:
-        return Verdict(str(why), why.is_hopeless)
-    # Sent to the very address that was looked at: a name may lead elsewhere a moment later.
-    url = httpx.URL(to.url.reveal()).copy_with(host=address)
     headers["Host"] = parts.netloc
     try:
-        extensions = {"sni_hostname": host}
-        with http.stream("POST", url, content=body, headers=headers, extensions=extensions) as answer:
-            return _judged(answer.status_code)
+        addresses = reachable(host, is_private=to.allow_private)
+        # Sent to the very addresses that were looked at: a name may lead elsewhere a moment later.
+        for url in (httpx.URL(to.url.reveal()).copy_with(host=one) for one in addresses):
+            try:
+                # The certificate must be that of the name.
+                asked = {"sni_hostname": host, "timeout": TIMEOUT.as_dict()}
+                answer = http.handle_request(
+                    httpx.Request("POST", url, headers=headers, content=body, extensions=asked)
+                )
+                answer.close()  # whatever else it says is not read
+                return _judged(answer.status_code)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        return Verdict(f"no connection ({type(failure).__name__})")
+    except Unreachable as why:
+        return Verdict(str(why))
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return Verdict(f"no answer ({type(error).__name__})")
 
@@ -74,44 +81,42 @@ def _judged(status: int) -> Verdict:
 
 
 class Unreachable(Exception):
-    """There is no address to send to, or none that may be used."""
-
-    def __init__(self, message: str, *, is_hopeless: bool = False) -> None:
-        super().__init__(message)
-        self.is_hopeless = is_hopeless
+    """There is no address to send to, or one that may not be used."""
 
 
-def reachable(host: str, port: int, *, is_private: bool) -> str:
-    """An address of the host. Raises Unreachable for one of this machine or a private network, unless allowed."""
+def reachable(host: str, *, is_private: bool) -> list[str]:
+    """The addresses of the host. Raises Unreachable when one is not on the internet, unless that is allowed."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
         raise Unreachable(f"{host} is not known ({type(error).__name__})") from None
-    addresses = [str(one[4][0]) for one in found]
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     refused = [one for one in addresses if not is_private and not is_public(one)]
     if refused or not addresses:
         raise Unreachable(
             f"{host} leads to {refused[0] if refused else 'no address'}, which is not on the internet; set "
             "allow_private = true for this webhook if it is meant",
         )
-    return addresses[0]
+    return addresses
 
 
 def is_public(address: str) -> bool:
     """Neither this machine, nor a private, link-local, shared or reserved network, also where IPv6 wraps it."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else None)
         if inner is not None:
             return is_public(str(inner))
-        if ip in NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        return ip in UNICAST and ip.is_global
     return ip.is_global and not ip.is_multicast
 
 
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+NAT64, UNICAST = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("2000::/3")
 
 
-def client() -> httpx.Client:
-    """Keeps connections for the deliveries of one round; follows nothing, takes no proxy of the environment."""
-    return httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False)
+def connections() -> httpx.BaseTransport:
+    """For one subscription: a connection belongs to an address, and two names may have the same.
+
+    Not a client of httpx, which would write the address into the log, follow redirects and take proxies.
+    """
+    return httpx.HTTPTransport()

@@ -23,15 +23,22 @@ from exact_source.webhook_settings import Subscription
 # Seconds before each further try: about three days in all, then a person has to replay it.
 BACKOFF = (10, 30, 120, 600, 1_800, 3_600, 7_200, *[21_600] * 10)
 LEASE = timedelta(seconds=60)
-KEPT = {"delivered": timedelta(days=7), "dead": timedelta(days=90)}
-STATES = ("prepared", "due", "delivered", "dead")
+# Since it was last touched. ``prepared``: its load never came through; ``due``: nobody subscribes to its address now.
+KEPT = {
+    "prepared": timedelta(days=7),
+    "due": timedelta(days=90),
+    "delivered": timedelta(days=7),
+    "dead": timedelta(days=90),
+}
+STATES = tuple(KEPT)
+AT_ONCE = 500  # values in one statement
 
 metadata = sa.MetaData()
 QUEUE = sa.Table(
     "exact_webhooks",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("connection", sa.Text, nullable=False, index=True),
+    sa.Column("connection", sa.Text, nullable=False),
     sa.Column("pipeline", sa.Text, nullable=False),
     sa.Column("load_id", sa.Text, nullable=False),
     sa.Column("mark", sa.Text, nullable=False),
@@ -54,7 +61,8 @@ class Letter:
     id: str
     mark: str
     body: str = field(repr=False)
-    tries: int = 0
+    tries: int
+    lease: str
 
 
 class Queue:
@@ -69,7 +77,7 @@ class Queue:
 
     def prepare(self, event: Loading, told: Sequence[tuple[Subscription, Change, dict[str, Any]]]) -> None:
         """Writes down what is to be told of a package once it is loaded; what is written down already stays."""
-        at = event.at.isoformat()
+        at = _moment(event.at)
         with self._store.translated(), self._store.transaction(is_write=True) as session:
             of_load = (self._mine(), QUEUE.c.load_id == event.load_id, QUEUE.c.pipeline == event.pipeline)
             if session.scalar(sa.select(sa.func.count()).select_from(QUEUE).where(*of_load)):
@@ -95,20 +103,22 @@ class Queue:
                 session.execute(QUEUE.insert(), rows)
 
     def confirm(self, event: Loaded) -> None:
-        """What was prepared of the loads that came through is due; of the others of this pipeline nothing is left."""
-        at = event.at.isoformat()
+        """What was prepared of the loads that came through is due. What is older than its state is kept for goes.
+
+        What else is prepared may be what another worker is loading at this moment.
+        """
+        at = _moment(event.at)
         of_pipeline = (self._mine(), QUEUE.c.pipeline == event.pipeline, QUEUE.c.state == "prepared")
         with self._store.translated(), self._store.transaction(is_write=True) as session:
             due = {"state": "due", "next_at": at, "changed_at": at}
             session.execute(QUEUE.update().where(*of_pipeline, QUEUE.c.load_id.in_(event.load_ids)).values(**due))
-            session.execute(QUEUE.delete().where(*of_pipeline))
             for state, kept in KEPT.items():
-                old = (self._mine(), QUEUE.c.state == state, QUEUE.c.changed_at < (event.at - kept).isoformat())
+                old = (self._mine(), QUEUE.c.state == state, QUEUE.c.changed_at < _moment(event.at - kept))
                 session.execute(QUEUE.delete().where(*old))
 
     def lease(self, now: datetime, known: Collection[str]) -> Letter | None:
         """The oldest delivery that is due to a ``known`` address, for the caller alone; None when none is."""
-        at, until = now.isoformat(), (now + LEASE).isoformat()
+        at, until = _moment(now), _moment(now + LEASE)
         is_due = (self._mine(), QUEUE.c.state == "due", QUEUE.c.next_at <= at, QUEUE.c.mark.in_(known))
         oldest = sa.select(QUEUE).where(*is_due).order_by(QUEUE.c.created_at, QUEUE.c.id).limit(1)
         with self._store.translated(), self._store.transaction(is_write=True) as session:
@@ -116,12 +126,13 @@ class Queue:
             if row is None:
                 return None
             # A worker that dies lets go when its lease is over.
-            changed = {"next_at": until, "lease": uuid.uuid4().hex, "tries": row["tries"] + 1}
+            tries, lease = row["tries"] + 1, uuid.uuid4().hex
+            changed = {"next_at": until, "lease": lease, "tries": tries}
             session.execute(QUEUE.update().where(QUEUE.c.id == row["id"]).values(**changed))
-            return Letter(row["id"], row["mark"], row["body"], row["tries"] + 1)
+            return Letter(row["id"], row["mark"], row["body"], tries, lease)
 
     def settle(self, letter: Letter, now: datetime, error: str | None, *, is_hopeless: bool = False) -> str:
-        """Notes how a try ended, and gives the state that the delivery is in now."""
+        """Notes how a try ended, and gives the state it led to; whose lease was taken over meanwhile notes nothing."""
         state, next_at = "delivered", now
         if error is not None:
             is_dead = is_hopeless or letter.tries > len(BACKOFF)
@@ -131,23 +142,28 @@ class Queue:
             "state": state,
             "error": error,
             "lease": None,
-            "next_at": next_at.isoformat(),
-            "changed_at": now.isoformat(),
+            "next_at": _moment(next_at),
+            "changed_at": _moment(now),
         }
+        is_ours = (self._mine(), QUEUE.c.id == letter.id, QUEUE.c.lease == letter.lease)
         with self._store.translated(), self._store.transaction(is_write=True) as session:
-            session.execute(QUEUE.update().where(self._mine(), QUEUE.c.id == letter.id).values(**values))
+            session.execute(QUEUE.update().where(*is_ours).values(**values))
         return state
 
     def replay(self, ids: Collection[str], now: datetime) -> int:
         """Makes deliveries due again, with the same id; how many. UnknownName for one that is not there."""
-        at = now.isoformat()
+        at, asked = _moment(now), sorted(set(ids))
+        due = {"state": "due", "next_at": at, "changed_at": at, "tries": 0, "lease": None, "error": None}
+        count = 0
         with self._store.translated(), self._store.transaction(is_write=True) as session:
-            known = set(session.scalars(sa.select(QUEUE.c.id).where(self._mine(), QUEUE.c.id.in_(ids))))
-            if unknown := sorted(set(ids) - known):
-                raise UnknownName(f"there is no delivery {unknown[0]}; `exact-source webhooks` lists them")
-            ended = (self._mine(), QUEUE.c.id.in_(ids), QUEUE.c.state != "prepared")
-            due = {"state": "due", "next_at": at, "changed_at": at, "tries": 0, "error": None}
-            return int(session.execute(QUEUE.update().where(*ended).values(**due)).rowcount)
+            for some in (asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)):
+                of_them = (self._mine(), QUEUE.c.id.in_(some))
+                known = set(session.scalars(sa.select(QUEUE.c.id).where(*of_them)))
+                if unknown := sorted(set(some) - known):
+                    raise UnknownName(f"there is no delivery {unknown[0]}; `exact-source webhooks` lists them")
+                ended = QUEUE.update().where(*of_them, QUEUE.c.state != "prepared")
+                count += int(session.execute(ended.values(**due)).rowcount)
+        return count
 
     def dead(self) -> list[str]:
         """The ids of all that was given up."""
@@ -161,11 +177,10 @@ class Queue:
         with self._store.translated(), self._store.transaction(is_write=False) as session:
             return [dict(row) for row in session.execute(query).mappings()]
 
-    def next_due(self) -> datetime | None:
-        query = sa.select(sa.func.min(QUEUE.c.next_at)).where(self._mine(), QUEUE.c.state == "due")
-        with self._store.translated(), self._store.transaction(is_write=False) as session:
-            found = session.scalar(query)
-        return datetime.fromisoformat(found) if found else None
-
     def _mine(self) -> sa.ColumnElement[bool]:
         return QUEUE.c.connection == self._connection
+
+
+def _moment(at: datetime) -> str:
+    """Always as long, so that texts are in order whatever order of letters a database keeps."""
+    return at.isoformat(timespec="microseconds")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from exact_source.choice import named
 from exact_source.errors import UnknownName
@@ -14,6 +15,7 @@ from exact_source.odata import is_encrypted
 from exact_source.setting_values import Secret, UnusableValue, division_codes, secret, switch, web_address
 
 KEYS = ("url", "secret", "entities", "divisions", "allow_private")
+NEEDED = ("url", "secret")
 _SHAPE = 'is not a list of tables such as [{url = "https://example.com/exact", secret = "…"}]'
 
 
@@ -34,8 +36,8 @@ class Subscription:
 
     @property
     def shown(self) -> str:
-        """The address without its query, which may hold a key."""
-        return self.url.reveal().partition("?")[0]
+        """The host, and what tells two addresses of one host apart; path and query may hold a key."""
+        return f"{urlsplit(self.url.reveal()).netloc} ({self.mark[:6]})"
 
     def wants(self, division: int | None, entity: str) -> bool:
         is_there = self.divisions is None or division in self.divisions
@@ -62,6 +64,9 @@ def _subscription(at: int, table: object) -> Subscription:
         raise UnusableValue(_SHAPE)
     if any(key not in KEYS for key in table):
         raise UnusableValue(f"has a key in table {at} that is none of {', '.join(KEYS)}")
+    missing = [key for key in NEEDED if not table.get(key)]
+    if missing:
+        raise UnusableValue(f"has in table {at} no {missing[0]}")
     try:
         is_allowed = switch(table.get("allow_private", False))
         return Subscription(

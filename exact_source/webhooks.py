@@ -6,22 +6,30 @@ It is sent at the end of the run, as far as a few seconds allow, and otherwise b
 
 from __future__ import annotations
 
+import logging
+import threading
 import uuid
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import httpx
+
 from exact_source import webhook_delivery
 from exact_source.clock import Clock
+from exact_source.errors import ExactError
 from exact_source.events import Change, Event, Loaded, Loading
 from exact_source.settings import Settings
 from exact_source.webhook_queue import Queue
 from exact_source.webhook_settings import Subscription
 
+log = logging.getLogger("exact_source")
+
 TYPE = "exact.data.changed"
 AT_THE_END = timedelta(seconds=10)  # of a run, for all deliveries
+GRACE = 2.0  # seconds more for the one that is being sent
 NAMES = uuid.UUID("6b1d2b6e-5f0e-4a55-9c43-7f2a6c1f0b3d")  # ids are made from what they stand for
 
 
@@ -56,11 +64,21 @@ class WebhookQueue:
                 pass
 
     def close(self) -> None:
-        try:
+        """Waits no longer than was promised; what a slow receiver holds up is left to a later run."""
+        sender = threading.Thread(target=self._send, daemon=True)
+        sender.start()
+        sender.join(AT_THE_END.total_seconds() + GRACE)
+        if sender.is_alive():
+            log.warning("webhooks: a receiver is too slow; what is not sent is kept and tried again")
+
+    def _send(self) -> None:
+        with closing(self._queue):
             if self._is_due:
-                deliver(self._settings, self._clock, self._queue)
-        finally:
-            self._queue.close()
+                try:
+                    deliver(self._settings, self._clock, self._queue)
+                except Exception as error:  # the words of a foreign error may hold an address
+                    told = str(error) if isinstance(error, ExactError) else type(error).__name__
+                    log.warning("webhooks: %s; what is not sent is kept and tried again", told)
 
     def _told(self, event: Loading) -> list[tuple[Subscription, Change, dict[str, Any]]]:
         return [
@@ -101,12 +119,15 @@ def deliver(settings: Settings, clock: Clock, queue: Queue, span: timedelta = AT
     """Sends what is due to the addresses of the settings, for at most ``span``. Safe beside other workers."""
     to: Mapping[str, Subscription] = {one.mark: one for one in settings.webhooks}
     until, done = clock.now() + span, Delivered()
-    with closing(webhook_delivery.client()) as http:
+    ways: dict[str, httpx.BaseTransport] = {}
+    with ExitStack() as stack:
         while to and clock.now() <= until:
             letter = queue.lease(clock.now(), list(to))
             if letter is None:
                 break
-            verdict = webhook_delivery.post(http, to[letter.mark], letter, clock.now())
+            if letter.mark not in ways:
+                ways[letter.mark] = stack.enter_context(webhook_delivery.connections())
+            verdict = webhook_delivery.post(ways[letter.mark], to[letter.mark], letter, clock.now())
             state = queue.settle(letter, clock.now(), verdict.error, is_hopeless=verdict.is_hopeless)
             getattr(done, state).append(letter.id)
     return done
