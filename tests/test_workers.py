@@ -194,7 +194,7 @@ def test_four_workers_lose_and_double_nothing_when_one_is_killed(tmp_path: Path,
 
         # A run without news costs what it costs anywhere, and another machine knows that the minute is spent.
         crew.next_minute()
-        some = range(1, len(CODES), 5)
+        some = range(1, len(CODES), 15)
         assert crew.ended(crew.start(some, is_alone=True)) == [0]
         spent = crew.shared.clock.now()
         assert crew.ended(crew.start([LARGE], is_alone=True)) == [0]
