@@ -22,7 +22,6 @@ from exact_source.alert_settings import Channel
 from exact_source.alert_store import AlertStore, Arrival, Postbox
 from exact_source.clock import Clock
 from exact_source.connections import Connection
-from exact_source.errors import ReconnectRequired
 from exact_source.events import Event, TokenSeen
 from exact_source.settings import Settings
 
@@ -71,23 +70,12 @@ def check(settings: Settings, clock: Clock, known: Connection | None) -> Told:
     if not settings.alerts:
         return Told((), 0, ())
     notes, found = Notes(), list[Finding]()
-    trouble = _trouble(settings.connection, known, clock.now())
+    trouble = refusals.trouble(settings.connection, known, clock.now())
     if trouble is not None:
         found.append(reconnect(trouble))
     elif known is not None and known.token is not None:
         notes.hear(TokenSeen(clock.now(), known.token.issued_at, known.token.lost_at))
     return _settled(settings, clock, notes, found)
-
-
-def _trouble(name: str, known: Connection | None, now: datetime) -> ReconnectRequired | None:
-    """Why a person has to connect. A token that this process cannot decrypt says nothing about the token."""
-    if known is None or not known.generation:
-        return refusals.never_connected(name)
-    if known.loss is not None:
-        return refusals.from_loss(name, known.loss)
-    if known.token is not None and now >= known.token.lost_at:
-        return refusals.from_loss(name, refusals.expired(known.token.issued_at))
-    return None
 
 
 def _settled(settings: Settings, clock: Clock, notes: Notes, more: list[Finding] | None = None) -> Told:

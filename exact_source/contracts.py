@@ -6,7 +6,8 @@ the values that have no column. A table that is new may always be made.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import dlt
 from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
@@ -14,6 +15,8 @@ from dlt.common.schema import DataValidationError, Schema
 
 from exact_source.catalogue import Entity
 from exact_source.errors import SchemaFrozen
+
+Columns: TypeAlias = dict[str, frozenset[str]]  # by table
 
 
 def hint(mode: str) -> Any:
@@ -46,3 +49,21 @@ def check(entity: Entity, table: Any, mode: str | None) -> None:
             f"{'changed' if error.schema_entity == 'data_type' else 'added'}; nothing of it was loaded. "
             f"Set schema_contract to evolve for {entity.name}, or to discard_value to go on without"
         ) from None
+
+
+def columns_of(pipeline: dlt.Pipeline) -> Columns:
+    """The tables of entities as the pipeline knows them now."""
+    if not pipeline.default_schema_name:
+        return {}
+    return {
+        name: frozenset(one for one in table["columns"] if not one.startswith("_"))
+        for name, table in pipeline.default_schema.tables.items()
+        if not name.startswith("_")
+    }
+
+
+def appeared(before: Columns, after: Columns) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Tables that were there and have more columns now, with these."""
+    for name, columns in after.items():
+        if before.get(name) and (more := columns - before[name]):
+            yield name, tuple(sorted(more))

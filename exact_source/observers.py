@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from exact_source import alerts
 from exact_source.clock import Clock
@@ -50,13 +50,13 @@ class Observers:
         self._observers: list[Observer] = []
         self.warnings: list[str] = []
         for factory in FACTORIES:
-            self._try(factory.__name__, partial(self._add, factory, settings, clock))
+            self._try(factory, partial(self._add, factory, settings, clock))
 
     def __call__(self, event: Event) -> None:
         self._first(event)
         with self._turn:
             for observer in tuple(self._observers):
-                if not self._try(type(observer).__name__, partial(observer, event)):
+                if not self._try(type(observer), partial(observer, event)):
                     self._observers.remove(observer)
                     self._end([observer])
 
@@ -76,14 +76,15 @@ class Observers:
 
     def _end(self, observers: Iterable[Observer]) -> None:
         for observer in observers:
-            self._try(type(observer).__name__, observer.close)
+            self._try(type(observer), observer.close)
 
-    def _try(self, name: str, act: Callable[[], None]) -> bool:
+    def _try(self, whose: Any, act: Callable[[], None]) -> bool:
         try:
             act()
         except Exception as error:  # whatever it is, the rows come first
             # The words of a foreign error may hold an address with its key: only its kind is told.
             told = str(error) if isinstance(error, ExactError) else type(error).__name__
+            name = whose.__module__.split(".")[1].replace("_", " ")  # such as history or request log
             message = f"{name} stopped: {told}; the run itself is not affected"
             with suppress(Exception):
                 log.warning(message)

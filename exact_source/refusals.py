@@ -43,6 +43,17 @@ def from_loss(name: str, loss: Loss) -> ReconnectRequired:
     return KINDS.get(loss.kind, ConsentWithdrawn)(f"connection {name!r}: {loss.told}; {cure(name)}")
 
 
+def trouble(name: str, known: Connection | None, now: datetime) -> ReconnectRequired | None:
+    """Why a person has to connect. A token that this process cannot decrypt says nothing about the token."""
+    if known is None or not known.generation:
+        return never_connected(name)
+    if known.loss is not None:
+        return from_loss(name, known.loss)
+    if known.token is not None and now >= known.token.lost_at:
+        return from_loss(name, expired(known.token.issued_at))
+    return None
+
+
 def as_loss(kind: type[ReconnectRequired], told: str) -> Loss:
     return Loss(kind.__name__, told)
 

@@ -18,11 +18,20 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import books, loading, packages, warehouse
+from exact_source import books, contracts, loading, packages, warehouse
 from exact_source.changes import Announcer
 from exact_source.choice import asked_names, chosen_entities
 from exact_source.errors import Busy, ConfigurationError, ExactError, Retryable, Suspect
-from exact_source.events import BooksCompared, EntityDone, Listener, Run, RunEnded, RunStarted, StageReached
+from exact_source.events import (
+    BooksCompared,
+    EntityDone,
+    Listener,
+    Run,
+    RunEnded,
+    RunStarted,
+    SchemaChanged,
+    StageReached,
+)
 from exact_source.extraction import Extraction
 from exact_source.jobs import Outcome
 from exact_source.mirror import Mirror
@@ -236,12 +245,15 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
                 pipeline.load()
         announcer.after()
     arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
+    columns = contracts.columns_of(pipeline)
     while not extraction.is_over:
         extraction.begin_round(round_rows, ROUND_SECONDS)
         around.listener(StageReached(around.clock.now(), "extract"))
         pipeline.extract(source, loader_file_format=form)
         around.listener(StageReached(around.clock.now(), "normalize"))
         pipeline.normalize()
+        for table, appeared in contracts.appeared(columns, columns := contracts.columns_of(pipeline)):
+            around.listener(SchemaChanged(around.clock.now(), None, table, appeared))
         around.listener(StageReached(around.clock.now(), "load"))
         with warehouse.alone(pipeline), loading.kept_open(pipeline):
             announcer.before()

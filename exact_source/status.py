@@ -13,7 +13,7 @@ from typing import Any
 from exact_source import history, opening, refusals
 from exact_source.connection_values import next_due
 from exact_source.connections import Connection, Token
-from exact_source.errors import ExactError
+from exact_source.errors import ExactError, NeverConnected
 from exact_source.history import Remembered
 from exact_source.orders import EXIT_ORDER
 from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, load_settings
@@ -56,14 +56,11 @@ def known_names(places: Mapping[str, object]) -> list[str]:
 
 def health_of(name: str, connection: Connection | None, now: datetime) -> tuple[str, str | None]:
     """``healthy``, ``reconnect`` or ``never connected``, and what is the matter."""
-    if connection is None or not connection.generation:
-        return NEVER, str(refusals.never_connected(name))
-    if connection.loss is not None:
-        return RECONNECT, str(refusals.from_loss(name, connection.loss))
-    if connection.token is None:
+    trouble = refusals.trouble(name, connection, now)
+    if trouble is not None:
+        return NEVER if isinstance(trouble, NeverConnected) else RECONNECT, str(trouble)
+    if connection is None or connection.token is None:
         return RECONNECT, f"the token cannot be decrypted with the key at hand; restore it, or {refusals.cure(name)}"
-    if now >= connection.token.lost_at:
-        return RECONNECT, str(refusals.from_loss(name, refusals.expired(connection.token.issued_at)))
     return HEALTHY, None
 
 

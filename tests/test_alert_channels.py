@@ -102,13 +102,14 @@ def test_what_is_found_while_another_worker_is_sending_is_sent_by_that_one(share
     assert [one.json["connection"] for one in shared.receiver.posted] == ["shop", "bakery"]
 
 
-def test_two_processes_at_once_tell_a_problem_once(receiver: Receiver, tmp_path: Path) -> None:
+def test_two_runs_at_once_tell_a_problem_once(receiver: Receiver, tmp_path: Path) -> None:
     with StrictExact() as exact:
         desk = Desk(exact, tmp_path)
         channels = {ALERTS: json.dumps([receiver.channel()])}
-        processes = [desk.start("alerts", "check", "--connection", "shop", "--json", **channels) for _ in range(2)]
-        sent = [json.loads(process.communicate()[0])[0]["sent"] for process in processes]
-    assert (sum(sent), receiver.told) == (1, [("opened", "reconnect", None)])
+        runs = [desk.start("run", "--database", f"{at}.duckdb", **channels) for at in range(2)]
+        assert all("has no token yet" in run.communicate()[1] for run in runs)
+    assert [run.returncode for run in runs] == [3, 3]
+    assert receiver.told == [("opened", "reconnect", None)]
 
 
 @pytest.mark.parametrize("answer", [Answer(500), Answer(503, b"<html>"), Answer(404, b"no_service")])
@@ -195,9 +196,9 @@ def test_what_an_hour_does_not_allow_comes_in_one_summary_and_then_in_the_next_h
 def test_what_goes_to_a_webhook_is_signed_with_its_secret(guard: Guard) -> None:
     guard.check(secret=SIGNING)
     [posted] = guard.receiver.posted
-    stamp = posted.headers["x-exact-source-timestamp"]
+    stamp = posted.headers["webhook-timestamp"]
     seal = hmac.new(SIGNING.encode(), stamp.encode() + b"." + posted.raw, hashlib.sha256).hexdigest()
-    assert posted.headers["x-exact-source-signature"] == f"v1={seal}"
+    assert posted.headers["webhook-signature"] == f"v1={seal}"
     assert int(stamp) == int(guard.clock.now().timestamp())
     assert posted.headers["content-type"] == "application/json"
 

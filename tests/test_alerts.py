@@ -33,13 +33,6 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
-
-
 def settings(receiver: Receiver, **more: object) -> dict[str, str]:
     """The variables that lead alerts to the receiver, and other settings."""
     given = {"alerts": json.dumps([receiver.channel()]), **more}
@@ -110,9 +103,12 @@ def test_a_withdrawn_consent_asks_for_a_person_until_somebody_connects(desk: Des
     assert receiver.told[1:] == [("resolved", "reconnect", None)]
 
 
-def test_a_connection_without_consent_is_told(exact: StrictExact, receiver: Receiver, tmp_path: Path) -> None:
+def test_a_connection_without_consent_is_told_whatever_the_store(
+    exact: StrictExact, receiver: Receiver, tmp_path: Path, store_url: str
+) -> None:
     desk = Desk(exact, tmp_path)
-    assert desk.load("--entity", "accounts", **settings(receiver)).exit_code == 3
+    for _ in range(2):
+        assert desk.load("--entity", "accounts", **settings(receiver, token_store=store_url)).exit_code == 3
     assert receiver.told == [("opened", "reconnect", None)]
 
 

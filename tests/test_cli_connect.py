@@ -7,7 +7,6 @@ import re
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from command_line import FIRST, SECOND, Desk, read_json, serving
+from command_line import FIRST, SECOND, Desk, read_json
 from exact_source import consent
 from exact_source.auth import Authorizer
 from exact_source.clock import SystemClock
@@ -25,11 +24,6 @@ from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
 from leaks import unheard
 from strict_exact import StrictExact
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 @pytest.fixture

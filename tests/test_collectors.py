@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from command_line import Desk, serving
+from command_line import Desk
 from leaks import WATCH
 from otlp_receiver import Receiver, receiving
-from strict_exact import StrictExact
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 UNAFFECTED = "; the run itself is not affected"
@@ -66,18 +65,6 @@ metering.shutdown()
 
 
 @pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
-
-
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
-
-
-@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as told:
         yield told
@@ -104,7 +91,7 @@ def test_a_port_where_nobody_listens_costs_one_warning(desk: Desk, closed_port: 
     told = desk.load("--entity", "accounts", **{ENDPOINT: closed_port})
     assert told.exit_code == 0, told.output
     assert warnings() == [
-        "Telemetry stopped: metrics, 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED
+        "telemetry stopped: metrics, 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED
     ]
 
 
@@ -112,7 +99,7 @@ def test_a_collector_that_refuses_all_costs_one_warning(desk: Desk, receiver: Re
     receiver.status = 400
     told = desk.load("--entity", "accounts", **{ENDPOINT: receiver.url, "OTEL_METRICS_EXPORTER": "none"})
     assert told.exit_code == 0, told.output
-    assert warnings() == ["Telemetry stopped: 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED]
+    assert warnings() == ["telemetry stopped: 13 of 13 spans did not reach the OpenTelemetry collector" + UNAFFECTED]
 
 
 def test_a_collector_that_takes_all_costs_no_word(desk: Desk, receiver: Receiver, warnings: Any) -> None:
@@ -182,7 +169,7 @@ def test_without_the_extra_one_warning_names_it(tmp_path: Path, closed_port: str
 
 
 def test_providers_and_the_current_span_of_a_host_are_used(desk: Desk, receiver: Receiver) -> None:
-    environment = {**desk.environment, "XDG_DATA_HOME": str(desk.home / "data")}
+    environment = {**desk.environment, ENDPOINT: receiver.url}  # which would make exporters of our own
     assert said_by(f"URL = {receiver.url!r}\nimport os\nos.chdir({str(desk.home)!r})\n{HOST}", **environment) == []
     jobs = [span.own for span in receiver.spans if span.name == "job"]
     runs = [span for span in receiver.spans if span.name == "exact.run"]

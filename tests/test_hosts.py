@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from command_line import REPOSITORY, Desk, serving
+from command_line import REPOSITORY, Desk
 from connecting import TOKEN_CALL, Bench
 from exact_road import DIVISION, road
 from exact_source import odata
@@ -65,11 +65,6 @@ AWAY = [
     "?{path}",
     "",
 ]
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 @pytest.fixture

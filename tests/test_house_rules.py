@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import exact_source
+from exact_source import events
 
 ROOT = Path(exact_source.__file__).parent
 REPOSITORY = ROOT.parent
@@ -18,14 +20,14 @@ ORDER = """
     errors events redaction clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
     setting_values log_settings connection_values alert_settings webhook_settings setting_keys setting_lookup settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
-    ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction warehouse mirror loading deletions contracts rejection_log history request_files request_log telemetry alert_problems alert_rules alert_messages alert_store alert_delivery alerts webhook_queue webhook_delivery webhooks observers opening sessions proxy resources source drift books
+    ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction warehouse mirror loading deletions contracts rejection_log history request_files request_log telemetry signing alert_problems alert_rules alert_messages alert_store alert_delivery alerts webhook_queue webhook_delivery webhooks observers opening sessions proxy resources source drift books
     packages changes orders targets runs parts status_schema status plan actions
     intents row_writes writeback destination
     sandbox cli __main__
 """.split()
 KNOWLEDGE = """
     errors events redaction catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors drift
-    reconciliation writes lookups envelopes alert_settings alert_problems alert_rules alert_messages
+    reconciliation writes lookups envelopes alert_settings signing alert_problems alert_rules alert_messages
 """.split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}
@@ -117,6 +119,32 @@ def test_only_the_clock_reads_the_clock() -> None:
         and node.func.value.id in {"time", "datetime", "date", "pendulum"}
     ]
     assert wrong == []
+
+
+def test_each_event_is_told_in_one_place() -> None:
+    """But for these: two doors for HTTP, the stages of a run, an end with or without a report, gains and losses, and
+    the token, which alerts look at without a run too.
+    """
+    more = {"RequestDone": {"telling", "host"}, "StageReached": {"runs"}, "RunEnded": {"runs"}}
+    more |= {"SchemaChanged": {"reading", "runs"}, "TokenSeen": {"opening", "alerts"}}
+    names = {one.__name__ for one in get_args(events.Event)}
+    told: dict[str, list[str]] = {name: [] for name in names}
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                if name in names:
+                    told[name].append(top(path))
+    several = {name for name, places in told.items() if len(places) != 1}
+    assert several == more.keys()
+    assert {name: set(told[name]) for name in several} == more
+
+
+def test_observers_know_events_and_no_part_of_a_run() -> None:
+    observers = {"history", "request_log", "telemetry", "alerts", "webhooks"}
+    running = {"client", "extraction", "reading", "resources", "source", "runs", "opening", "sessions", "jobs"}
+    wrong = [f"{top(path)} imports {name}" for path in modules() if top(path) in observers for name in imported(path)]
+    assert [line for line in wrong if line.split()[-1] in running] == []
 
 
 def test_knowledge_does_no_io() -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from command_line import Desk, serving
+from command_line import Desk
 from strict_exact import StrictExact
 
 FILE_BACKEND = "keyrings.alt.file.PlaintextKeyring"
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from command_line import FIRST, SECOND, Desk, accounts, read_json, serving
+from command_line import FIRST, SECOND, Desk, accounts, read_json
 from exact_road import DIVISION, guid
 from exact_source import Order, Surroundings, run
 from exact_source.errors import Retryable
@@ -38,11 +37,6 @@ class Office(Desk):
 
     def read(self, *more: str, **environment: str) -> Any:
         return self.run("run", "--destination", "postgres", "--entity", "accounts", *more, **environment)
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 def office(exact: StrictExact, home: Path, pg: PostgresDatabase) -> Office:

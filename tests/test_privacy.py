@@ -12,16 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from command_line import Desk, serving
+from command_line import Desk
 from recording_server import Recorder, recording
 from strict_exact import StrictExact
 
 TELEMETRY = "RUNTIME__DLTHUB_TELEMETRY"
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 @pytest.fixture
@@ -52,9 +47,9 @@ def test_what_a_run_makes_is_for_its_user_alone(desk: Desk) -> None:
     assert {path.name: mode(path) for path in (data, *data.iterdir())} == {
         "exact-source": 0o700,
         "pipelines": 0o700,
-        "runs": 0o700,
+        "logs": 0o700,
     }
-    assert mode(data / "runs" / "default.json") == 0o600
+    assert {mode(path) for path in (data / "logs" / "default").iterdir()} == {0o600}
     assert mode(desk.home / "tokens.db") == 0o600
     assert mode(desk.database) == 0o600
 

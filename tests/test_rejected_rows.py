@@ -56,13 +56,6 @@ def exact() -> Iterator[StrictExact]:
 
 
 @pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
-
-
-@pytest.fixture
 def either(exact: StrictExact, tmp_path: Path, warehouse: Warehouse) -> Desk:
     """The same with each kind of warehouse in turn."""
     desk = Desk(exact, tmp_path, warehouse)

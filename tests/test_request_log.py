@@ -18,7 +18,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from command_line import FIRST, SECOND, Desk, read_json, serving
+from command_line import FIRST, SECOND, Desk, read_json
 from connecting import processes
 from exact_road import DIVISION
 from exact_source.catalogue import entity
@@ -48,11 +48,6 @@ def mirror(tmp_path: Path, data: Path) -> Iterator[Mirror]:
     tables = [table_of("accounts", 7, page_size=3), table_of("items", 4), table_of("journals", 2)]
     with mirroring(tmp_path, tables) as made:
         yield made
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 @pytest.fixture

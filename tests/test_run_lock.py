@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from command_line import FIRST, SECOND, Desk, read_json, serving
+from command_line import FIRST, SECOND, Desk, read_json
 from connecting import processes
 from exact_source.errors import Busy, Forbidden
 from exact_source.opening import Surroundings
@@ -42,11 +42,6 @@ class Office(Desk):
     @property
     def around(self) -> Surroundings:
         return Surroundings(overrides=self.overrides)
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
 
 
 @pytest.fixture

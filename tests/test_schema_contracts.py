@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 
 from command_line import FIRST, SECOND, Desk, accounts, read_json, table
+from exact_source import Order, Surroundings, Target, run
+from exact_source.events import Event, SchemaChanged
 from strict_exact import Division, StrictExact
 from warehouses import Warehouse
 
@@ -61,6 +63,15 @@ def test_by_default_a_table_follows_its_feed(either: Desk) -> None:
     code, found, _ = read_sync(either)
     assert (code, found["accounts"]) == (0, [("succeeded", 3, None), ("succeeded", 2, None)])
     assert either.rows(NEW) == [(1,)]
+
+
+def test_whoever_listens_is_told_of_new_columns_once(desk: Desk) -> None:
+    heard: list[Event] = []
+    order = Order(entities=["accounts"], feeds={"accounts": "sync"}, target=Target(database=str(desk.database)))
+    for _ in range(2):
+        run(order, Surroundings(listener=heard.append, overrides=desk.overrides))
+    [one] = [event for event in heard if isinstance(event, SchemaChanged)]
+    assert (one.entity, one.division, one.appeared, one.vanished) == ("accounts", None, ("timestamp",), ())
 
 
 def test_a_frozen_table_fails_its_own_entity_and_no_other(either: Desk) -> None:

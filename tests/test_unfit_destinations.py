@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,9 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from command_line import FIRST, Desk, read_json, serving
+from command_line import FIRST, Desk, read_json
 from exact_source import Surroundings, exact_online, extraction_of
 from exact_source.errors import ConfigurationError
-from strict_exact import StrictExact
-
-
-@pytest.fixture
-def exact() -> Iterator[StrictExact]:
-    yield from serving()
-
-
-@pytest.fixture
-def desk(exact: StrictExact, tmp_path: Path) -> Desk:
-    desk = Desk(exact, tmp_path)
-    desk.connect()
-    return desk
 
 
 @pytest.mark.parametrize(
