@@ -1,13 +1,7 @@
-"""One POST of a webhook: signed, to an address that was looked at first, and never anywhere else.
-
-Signature: hexadecimal HMAC-SHA256 with the subscription's secret over the bytes of ``Webhook-Timestamp``, a full stop
-and the body. A receiver compares it, and refuses a timestamp of more than five minutes ago.
-"""
+"""One POST of a webhook: signed, to an address that was looked at first, and never anywhere else."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -16,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from exact_source.setting_values import Secret
+from exact_source import signing
 from exact_source.webhook_queue import Letter
 from exact_source.webhook_settings import Subscription
 
@@ -32,25 +26,17 @@ class Verdict:
     is_hopeless: bool = False
 
 
-def signature(secret: Secret, timestamp: str, body: bytes) -> str:
-    """``v1=`` and the HMAC, as in the header ``Webhook-Signature``."""
-    signed = timestamp.encode() + b"." + body
-    return "v1=" + hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest()
-
-
 def post(http: httpx.BaseTransport, to: Subscription, letter: Letter, now: datetime) -> Verdict:
     """Tells one change. Never raises for what a network or a receiver may do."""
-    body, timestamp = letter.body.encode(), str(int(now.timestamp()))
+    body, parts = letter.body.encode(), urlsplit(to.url.reveal())
+    host = parts.hostname or ""
     headers = {
+        "Host": parts.netloc,
         "Content-Type": "application/json",
         "User-Agent": "exact-source",
         "Webhook-Id": letter.id,
-        "Webhook-Timestamp": timestamp,
-        "Webhook-Signature": signature(to.secret, timestamp, body),
+        **signing.headers(to.secret, body, now),
     }
-    parts = urlsplit(to.url.reveal())
-    host = parts.hostname or ""
-    headers["Host"] = parts.netloc
     try:
         addresses = reachable(host, is_private=to.allow_private)
         # Sent to the very addresses that were looked at: a name may lead elsewhere a moment later.

@@ -181,7 +181,7 @@ def test_a_queue_that_cannot_be_written_fails_no_run(desk: Desk, receiver: Subsc
     with closing(sqlite3.connect(desk.home / "tokens.db")) as store:
         store.execute("alter table exact_webhooks drop column body")
     told = load(desk, **receiver.environment())
-    assert "WebhookQueue stopped" in told.output
+    assert "webhooks stopped" in told.output
     assert receiver.take() == []
     assert desk.rows("select count(*) from exact_online.accounts") == [(5,)]
 
