@@ -17,6 +17,7 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.storages import PackageStorage
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from pyarrow import parquet
 
 from exact_source.clock import Clock
@@ -27,6 +28,10 @@ from exact_source.packages import NORMALIZED
 from exact_source.tables import DELETED_AT
 
 Marks = Mapping[tuple[str, int | None], tuple[str | None, str | None]]
+OTHER_FORMAT = (
+    "webhooks are told of packages in Parquet only, and this destination is loaded in another format; for Postgres "
+    "install exact-source[postgres]"
+)
 LOADS_KEPT = 20  # of a pipeline's loads are looked at to find out which came through
 
 
@@ -42,6 +47,8 @@ class Announcer:
     def before(self) -> None:
         if wants_changes(self.listener):
             with self._harmless("what a load changed cannot be counted, and webhooks are not told of it"):
+                if _has_other_formats(self.pipeline):
+                    warn(self.listener, OTHER_FORMAT)
                 for load_id, changes in of_packages(self.pipeline, Mirror(), self.moved):
                     self.listener(Loading(self.clock.now(), self.pipeline.pipeline_name, load_id, changes))
             self.moved.clear()
@@ -77,6 +84,11 @@ def of_packages(pipeline: dlt.Pipeline, mirror: Mirror, marks: Marks) -> Iterato
         yield load_id, tuple(found)
 
 
+def _has_other_formats(pipeline: dlt.Pipeline) -> bool:
+    jobs = Path(pipeline.working_dir, NORMALIZED).glob(f"*/{PackageStorage.NEW_JOBS_FOLDER}/*")
+    return any(job.suffix not in (".parquet", ".sql") for job in jobs if not job.name.startswith("_"))
+
+
 def loads_known(pipeline: dlt.Pipeline) -> tuple[str, ...]:
     """The newest packages that the destination holds whole."""
     if not pipeline.default_schema_name:
@@ -84,8 +96,11 @@ def loads_known(pipeline: dlt.Pipeline) -> tuple[str, ...]:
     with pipeline.sql_client() as client:
         table = client.make_qualified_table_name(pipeline.default_schema.loads_table_name)
         query = f"SELECT load_id FROM {table} WHERE status = 0 ORDER BY inserted_at DESC LIMIT {LOADS_KEPT}"  # noqa: S608
-        with client.execute_query(query) as cursor:
-            return tuple(str(load_id) for (load_id,) in cursor.fetchall())
+        try:
+            with client.execute_query(query) as cursor:
+                return tuple(str(load_id) for (load_id,) in cursor.fetchall())
+        except DatabaseUndefinedRelation:
+            return ()
 
 
 def _keys(files: list[Path], key: list[str]) -> pa.Table:

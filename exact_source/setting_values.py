@@ -140,7 +140,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def tables(value: object, shape: str) -> list[Mapping[str, Any]]:
-    """A list of tables, in a variable of the environment as JSON; else UnusableValue with the ``shape`` it should have."""
+    """A list of tables, in an environment variable as JSON. UnusableValue says the ``shape`` that it should have."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

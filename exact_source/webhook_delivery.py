@@ -28,16 +28,15 @@ class Verdict:
 
 def post(http: httpx.BaseTransport, to: Subscription, letter: Letter, now: datetime) -> Verdict:
     """Tells one change. Never raises for what a network or a receiver may do."""
-    body = letter.body.encode()
+    body, parts = letter.body.encode(), urlsplit(to.url.reveal())
+    host = parts.hostname or ""
     headers = {
+        "Host": parts.netloc,
         "Content-Type": "application/json",
         "User-Agent": "exact-source",
         "Webhook-Id": letter.id,
         **signing.headers(to.secret, body, now),
     }
-    parts = urlsplit(to.url.reveal())
-    host = parts.hostname or ""
-    headers["Host"] = parts.netloc
     try:
         addresses = reachable(host, is_private=to.allow_private)
         # Sent to the very addresses that were looked at: a name may lead elsewhere a moment later.

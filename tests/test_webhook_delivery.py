@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import dlt
 import duckdb
 import pytest
 
@@ -24,8 +25,10 @@ from alert_receiver import Answer
 from command_line import FIRST, SECOND, Desk, accounts, table
 from connecting import processes
 from exact_source import Order, Surroundings, Target, run, webhooks
+from exact_source.changes import OTHER_FORMAT, Announcer
 from exact_source.clock import ManualClock
-from exact_source.events import Change, Event, Loaded, Loading, StageReached
+from exact_source.events import Change, Event, Loaded, Loading, StageReached, ignore
+from exact_source.observers import observed
 from exact_source.settings import load_settings
 from exact_source.webhook_queue import Queue
 from interruption import ENTITIES, Commands, Limits, Mirror, books, finished
@@ -178,22 +181,56 @@ def test_a_queue_that_cannot_be_written_fails_no_run(desk: Desk, receiver: Subsc
     with closing(sqlite3.connect(desk.home / "tokens.db")) as store:
         store.execute("alter table exact_webhooks drop column body")
     told = load(desk, **receiver.environment())
-    assert "WebhookQueue stopped" in told.output
+    assert "webhooks stopped" in told.output
     assert receiver.take() == []
     assert desk.rows("select count(*) from exact_online.accounts") == [(5,)]
 
 
-def run_and_die(overrides: dict[str, object], target: Target, at: str) -> None:
-    """A run that is killed when its listener hears of a stage or an event of this name."""
+def plain(home: Path) -> dlt.Pipeline:
+    place = dlt.destinations.duckdb(str(home / "plain.duckdb"))
+    return dlt.pipeline("plain", destination=place, pipelines_dir=str(home / "plain"))
+
+
+def test_a_load_in_another_format_than_parquet_is_told_as_a_warning(desk: Desk, receiver: Subscriber) -> None:
+    settings = load_settings("default", **{**desk.overrides, "webhooks": [receiver.setting()]})
+    pipeline = plain(desk.home)
+    pipeline.extract([{"id": 1}], table_name="accounts", primary_key="id", loader_file_format="insert_values")
+    pipeline.normalize()
+    with closing(observed(ignore, settings, ManualClock())) as listener:
+        Announcer(pipeline, ManualClock(), listener, {}).before()
+        assert listener.warnings == [OTHER_FORMAT]
+
+
+def test_what_cannot_be_found_out_is_a_warning(desk: Desk, receiver: Subscriber) -> None:
+    settings = load_settings("default", **{**desk.overrides, "webhooks": [receiver.setting()]})
+    pipeline = plain(desk.home)
+    pipeline.run([{"id": 1}], table_name="accounts")
+    (desk.home / "plain.duckdb").write_bytes(b"this is no database")
+    with closing(observed(ignore, settings, ManualClock())) as listener:
+        Announcer(pipeline, ManualClock(), listener, {}).after()
+        [warning] = listener.warnings
+    assert "webhooks wait for the next run (DestinationConnectionError)" in warning
+
+
+def run_and_die(environment: dict[str, str], target: Target, at: str) -> None:
+    """A run that is killed when its listener hears of a stage or an event of this name, after its own load."""
 
     def listen(event: Event) -> None:
         name = event.stage if isinstance(event, StageReached) else type(event).__name__
-        if name == at and not (name == "Loaded" and not heard):
+        if name == at and (name != "Loaded" or "Loading" in heard):
             os.kill(os.getpid(), signal.SIGKILL)
         heard.append(name)
 
     heard: list[str] = []
-    run(Order(entities=("accounts",), target=target), Surroundings(listener=listen, overrides=overrides))
+    os.environ.update(environment)
+    run(Order(entities=("accounts",), target=target), Surroundings(listener=listen))
+
+
+def killed(desk: Desk, at: str, told: dict[str, str]) -> None:
+    process = processes().Process(target=run_and_die, args=({**desk.environment, **told}, desk.place.target, at))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("at", ["load", "Loading", "Loaded"])
@@ -203,16 +240,19 @@ def test_a_run_killed_around_its_load_is_told_of_by_the_next_one(desk: Desk, rec
     receiver.take()
     desk.exact.upsert(ACCOUNTS, FIRST, {"ID": accounts(9)[-1]["ID"]})
     desk.exact.upsert(ACCOUNTS, SECOND, {"ID": accounts(1, SECOND)[0]["ID"], "Name": "Changed"})
-    overrides = {**desk.overrides, "webhooks": [receiver.setting()]}
-    process = processes().Process(target=run_and_die, args=(overrides, desk.place.target, at))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    killed(desk, at, told)
     assert receiver.take() == []
     load(desk, **told)
     assert receiver.take_counts() == [(FIRST, "accounts", 1, 0, 0), (SECOND, "accounts", 0, 1, 0)]
     load(desk, **told)
     assert receiver.take() == []
+
+
+def test_what_was_loaded_before_a_kill_is_told_also_when_exact_refuses(desk: Desk, receiver: Subscriber) -> None:
+    killed(desk, "Loaded", receiver.environment())
+    desk.exact.revoke()
+    assert desk.load("--entity", "accounts", **receiver.environment()).exit_code == 3
+    assert receiver.take_counts() == [(FIRST, "accounts", 3, 0, 0), (SECOND, "accounts", 2, 0, 0)]
 
 
 class Subscribed(Desk):

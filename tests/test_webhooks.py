@@ -14,6 +14,7 @@ import pytest
 from alert_receiver import PATH, Answer
 from command_line import FIRST, SECOND, Desk, table
 from exact_source import Order, Surroundings, run
+from exact_source.events import Event
 from strict_exact import Division, StrictExact
 from warehouses import DuckFile, Warehouse
 from webhook_receiver import (
@@ -182,7 +183,9 @@ def test_the_command_sends_what_waits_and_says_what_it_could_not(desk: Desk, rec
     tried = desk.run("webhooks", "deliver", "--json", **told)
     assert (tried.exit_code, json.loads(tried.output)) == (0, {"delivered": 2, "due": 0, "dead": 0})
     assert len(desk.exact.requests) == calls
-    assert "delivered" in desk.run("webhooks", **told).output
+    shown = desk.run("webhooks", **told).output
+    assert "delivered" in shown
+    assert str(FIRST) in shown
     assert desk.run("webhooks", "list", "--state", "dead", "--json", **told).output.strip() == "[]"
 
 
@@ -247,6 +250,15 @@ def test_subscribers_change_nothing_that_exact_is_asked(desk: Desk, receiver: Su
         load(one, **told)
         asked.append([(call.method, call.target) for call in desk.exact.requests[before:]])
     assert asked[0] == asked[1]
+
+
+def test_without_subscribers_nothing_is_counted_before_a_load(desk: Desk, receiver: Subscriber) -> None:
+    order = Order(entities=("accounts",), target=desk.place.target)
+    for setting, wanted in (((receiver.setting(),), {"Loading", "Loaded"}), ((), set())):
+        heard: list[Event] = []
+        change(desk.exact)
+        run(order, Surroundings(listener=heard.append, overrides={**desk.overrides, "webhooks": setting}))
+        assert {type(one).__name__ for one in heard} & {"Loading", "Loaded"} == wanted
 
 
 def test_of_an_address_the_host_is_kept_and_shown_and_no_secret(desk: Desk, receiver: Subscriber) -> None:

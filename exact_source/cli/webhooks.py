@@ -51,7 +51,8 @@ def listed(
         return
     shown = told[:LISTED]
     columns = ("id", "state", "tries", "entity", "division", "added", "updated", "deleted", "address", "error")
-    printing.print_table(columns, ([one[name] for name in columns] for one in shown))
+    rows = ({**one, "division": str(one["division"] or "")} for one in shown)  # a code, not a number
+    printing.print_table(columns, ([one[name] for name in columns] for one in rows))
     if len(told) > LISTED:
         printing.note(f"{len(told) - LISTED} more; --json shows all")
 
