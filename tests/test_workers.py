@@ -205,7 +205,10 @@ def test_four_workers_lose_and_double_nothing_when_one_is_killed(tmp_path: Path,
 
         assert server.violations == []
         assert {call.status for call in server.requests} == {200}
-        assert max(Counter((one.division, one.at.replace(second=0)) for one in data(server)).values()) == MINUTE
+        assert (
+            max(Counter((one.division, one.at.replace(second=0, microsecond=0)) for one in data(server)).values())
+            == MINUTE
+        )
         assert server.refreshes == 1
 
 
