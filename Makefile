@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo demo-many test test-orchestrators test-dagster test-airflow coverage lint format bench bench-readme bench-guard bench-record fuzz audit clean
+.PHONY: demo demo-many test test-orchestrators test-dagster test-airflow coverage lint format bench bench-readme bench-guard bench-record capacity fuzz audit clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -63,6 +63,10 @@ bench: .venv/installed
 # The same, and the figures go into the README.
 bench-readme: .venv/installed
 	$(BIN)/python tests/benchmarks/bench.py --readme
+
+# What 1, 100 and 10,000 divisions cost: the table of the README's Capacity.
+capacity: .venv/installed
+	$(BIN)/python tests/benchmarks/capacity.py
 
 # A short race; fails when a ratio is half as good as in tests/benchmarks/expected.json, which `bench-record` writes.
 bench-guard: .venv/installed

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from exact_source.choice import named
 from exact_source.errors import UnknownName
-from exact_source.setting_values import Secret, UnusableValue, secret, text, web_address, whole
+from exact_source.setting_values import Secret, UnusableValue, secret, tables, text, web_address, whole
 
 # What a problem is called in `on`, in messages and in the store, and what people read.
 KINDS = {
@@ -58,22 +58,13 @@ class Channel:
 
 def channels(value: object) -> tuple[Channel, ...]:
     """Tables of ``url``, ``kind``, ``on``, ``secret`` and ``per_hour``; only the first is needed. Never tells a URL."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise UnusableValue(_SHAPE) from None
-    if not isinstance(value, list | tuple):
-        raise UnusableValue(_SHAPE)
-    found = tuple(_channel(at, table) for at, table in enumerate(value, 1))
+    found = tuple(_channel(at, table) for at, table in enumerate(tables(value, _SHAPE), 1))
     if len({one.mark for one in found}) < len(found):
         raise UnusableValue("names the same url twice; write one table with both in `on`")
     return found
 
 
-def _channel(at: int, table: object) -> Channel:
-    if not isinstance(table, Mapping):
-        raise UnusableValue(_SHAPE)
+def _channel(at: int, table: Mapping[str, Any]) -> Channel:
     unknown = sorted(str(key) for key in table if key not in KEYS)
     if unknown:
         raise UnusableValue(f"has a key in table {at} that is none of {', '.join(KEYS)}")

@@ -139,6 +139,18 @@ def _split(url: str) -> SplitResult | None:
         return None
 
 
+def tables(value: object, shape: str) -> list[Mapping[str, Any]]:
+    """A list of tables, in an environment variable as JSON. UnusableValue says the ``shape`` that it should have."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise UnusableValue(shape) from None
+    if not isinstance(value, list | tuple) or not all(isinstance(one, Mapping) for one in value):
+        raise UnusableValue(shape)
+    return list(value)
+
+
 def store_url(value: object) -> Secret:
     url = text(value)
     try:

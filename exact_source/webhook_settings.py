@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 from exact_source.choice import named
 from exact_source.errors import UnknownName
 from exact_source.odata import is_encrypted
-from exact_source.setting_values import Secret, UnusableValue, division_codes, secret, switch, web_address
+from exact_source.setting_values import Secret, UnusableValue, division_codes, secret, switch, tables, web_address
 
 KEYS = ("url", "secret", "entities", "divisions", "allow_private")
 NEEDED = ("url", "secret")
@@ -46,22 +45,13 @@ class Subscription:
 
 def subscriptions(value: object) -> tuple[Subscription, ...]:
     """Tables of the keys above; ``url`` and ``secret`` are needed. Never tells either."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise UnusableValue(_SHAPE) from None
-    if not isinstance(value, list | tuple):
-        raise UnusableValue(_SHAPE)
-    found = tuple(_subscription(at, table) for at, table in enumerate(value, 1))
+    found = tuple(_subscription(at, table) for at, table in enumerate(tables(value, _SHAPE), 1))
     if len({one.mark for one in found}) < len(found):
         raise UnusableValue("names the same url twice; write one table with all its entities")
     return found
 
 
-def _subscription(at: int, table: object) -> Subscription:
-    if not isinstance(table, Mapping):
-        raise UnusableValue(_SHAPE)
+def _subscription(at: int, table: Mapping[str, Any]) -> Subscription:
     if any(key not in KEYS for key in table):
         raise UnusableValue(f"has a key in table {at} that is none of {', '.join(KEYS)}")
     missing = [key for key in NEEDED if not table.get(key)]
