@@ -22,6 +22,7 @@ from sandbox_clerk import Clerk, at_work
 from sandbox_doors import DOORS
 from strict_exact import StrictExact
 from warehouses import DuckFile, PostgresDatabase, Warehouse
+from webhook_receiver import Subscriber, subscribing
 
 pytest.register_assert_rewrite("mirror", "mirroring")  # its comparisons tell what differs
 
@@ -70,6 +71,13 @@ def postgres() -> Iterator[Postgres]:
 def exact() -> Iterator[StrictExact]:
     """A strict Exact with two divisions and their accounts."""
     yield from serving()
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    """Who is told of changed data."""
+    with subscribing() as found:
+        yield found
 
 
 @pytest.fixture

@@ -34,15 +34,9 @@ from exact_source.webhook_queue import Queue
 from interruption import ENTITIES, Commands, Limits, Mirror, books, finished
 from strict_exact import Division, StrictExact
 from test_hosts import Served, certificate
-from webhook_receiver import ACCOUNTS, KEY, SETTING, Subscriber, listed, load, states, subscribing
+from webhook_receiver import ACCOUNTS, KEY, SETTING, Subscriber, listed, load, states
 
 DIVISIONS = range(FIRST, FIRST + 5)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Subscriber]:
-    with subscribing() as subscriber:
-        yield subscriber
 
 
 @dataclass(frozen=True)
@@ -67,31 +61,31 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path, receiver: Subscriber) -> Iterator[Office]:
+def office(tmp_path: Path, subscriber: Subscriber) -> Iterator[Office]:
     clock = ManualClock()
     rows = {code: accounts(2, code) for code in DIVISIONS}
     with StrictExact([table(ACCOUNTS, rows)], [Division(code) for code in DIVISIONS], clock=clock.now) as exact:
         desk = Desk(exact, tmp_path)
         desk.connect(clock)
-        yield Office(desk, clock, {**desk.overrides, "webhooks": [receiver.setting()]})
+        yield Office(desk, clock, {**desk.overrides, "webhooks": [subscriber.setting()]})
 
 
 def test_tries_are_ever_further_apart_until_one_is_given_up_after_almost_three_days(
-    office: Office, receiver: Subscriber
+    office: Office, subscriber: Subscriber
 ) -> None:
-    receiver.receiver.answers += [Answer(503)] * 200
+    subscriber.receiver.answers += [Answer(503)] * 200
     office.run()
     start, waits = office.clock.now(), []
     while len({one["state"] for one in office.queue()} & {"due"}):
-        receiver.take()
+        subscriber.take()
         next_at = min(datetime.fromisoformat(one["next_at"]) for one in office.queue())
         waits.append((next_at - office.clock.now()).total_seconds())
         office.clock.advance(seconds=waits[-1] - 1)
         office.deliver()
-        assert receiver.take() == []
+        assert subscriber.take() == []
         office.clock.advance(seconds=1)
         office.deliver()
-        assert len(receiver.take()) == len(DIVISIONS)
+        assert len(subscriber.take()) == len(DIVISIONS)
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (10, 6 * 3600)
     assert timedelta(days=2.5) < office.clock.now() - start < timedelta(days=3)
@@ -99,32 +93,32 @@ def test_tries_are_ever_further_apart_until_one_is_given_up_after_almost_three_d
     assert {one["tries"] for one in office.queue()} == {len(waits) + 1}
     office.clock.advance(days=1)
     office.deliver()
-    assert receiver.take() == []
+    assert subscriber.take() == []
 
 
-def test_a_slow_receiver_holds_up_the_end_of_a_run_by_some_seconds_only(office: Office, receiver: Subscriber) -> None:
-    receiver.receiver.before = partial(office.clock.advance, seconds=4)
+def test_a_slow_receiver_holds_up_the_end_of_a_run_by_some_seconds_only(office: Office, subscriber: Subscriber) -> None:
+    subscriber.receiver.before = partial(office.clock.advance, seconds=4)
     office.run()
-    assert len(receiver.take()) == 3
-    receiver.receiver.before = lambda: None
+    assert len(subscriber.take()) == 3
+    subscriber.receiver.before = lambda: None
     office.run()
-    assert len(receiver.take()) == 2
+    assert len(subscriber.take()) == 2
 
 
-def test_nobody_there_costs_a_run_nothing_and_is_told_later(desk: Desk, receiver: Subscriber) -> None:
+def test_nobody_there_costs_a_run_nothing_and_is_told_later(desk: Desk, subscriber: Subscriber) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        nowhere = receiver.setting(url=f"http://127.0.0.1:{closed.getsockname()[1]}/")
-        load(desk, **{SETTING: json.dumps([nowhere, receiver.setting()])})
+        nowhere = subscriber.setting(url=f"http://127.0.0.1:{closed.getsockname()[1]}/")
+        load(desk, **{SETTING: json.dumps([nowhere, subscriber.setting()])})
     assert (
         sorted((one["state"], one["error"]) for one in listed(desk) if one["error"])
         == [("due", "no connection (ConnectError)")] * 2
     )
-    assert len(receiver.take()) == 2
+    assert len(subscriber.take()) == 2
 
 
-def test_what_ended_long_ago_is_forgotten(office: Office, receiver: Subscriber) -> None:
-    receiver.receiver.answers += [Answer(410)]
+def test_what_ended_long_ago_is_forgotten(office: Office, subscriber: Subscriber) -> None:
+    subscriber.receiver.answers += [Answer(410)]
     office.run()
     assert Counter(one["state"] for one in office.queue()) == {"delivered": 4, "dead": 1}
     office.clock.advance(days=8)
@@ -145,16 +139,16 @@ def many(settings: Any, count: int) -> list[str]:
 
 
 def test_two_processes_that_deliver_at_once_send_each_message_once(
-    exact: StrictExact, tmp_path: Path, receiver: Subscriber, store_url: str
+    exact: StrictExact, tmp_path: Path, subscriber: Subscriber, store_url: str
 ) -> None:
-    told = {**receiver.environment(), "SOURCES__EXACT_ONLINE__TOKEN_STORE": store_url}
+    told = {**subscriber.environment(), "SOURCES__EXACT_ONLINE__TOKEN_STORE": store_url}
     desk = Desk(exact, tmp_path)
-    ids = many(load_settings("default", **{**desk.overrides, "token_store": store_url, "webhooks": [receiver.setting()]}), 60)  # fmt: skip
+    ids = many(load_settings("default", **{**desk.overrides, "token_store": store_url, "webhooks": [subscriber.setting()]}), 60)  # fmt: skip
     senders = [desk.start("webhooks", "deliver", "--json", **told) for _ in range(2)]
     answers = [json.loads(sender.communicate()[0]) for sender in senders]
     assert [sender.returncode for sender in senders] == [0, 0]
     assert sum(one["delivered"] for one in answers) == len(ids) == 60
-    assert sorted(one["id"] for one in receiver.take()) == ids
+    assert sorted(one["id"] for one in subscriber.take()) == ids
     assert Counter(states(desk, **told)) == {"delivered": 60}
 
 
@@ -175,14 +169,14 @@ def test_whose_lease_is_over_notes_nothing(office: Office) -> None:
         assert [one["state"] for one in queue.all()] == ["delivered"]
 
 
-def test_a_queue_that_cannot_be_written_fails_no_run(desk: Desk, receiver: Subscriber) -> None:
+def test_a_queue_that_cannot_be_written_fails_no_run(desk: Desk, subscriber: Subscriber) -> None:
     with closing(Queue(desk.overrides["token_store"], "other")) as queue:  # type: ignore[arg-type]
         assert queue.all() == []
     with closing(sqlite3.connect(desk.home / "tokens.db")) as store:
         store.execute("alter table exact_webhooks drop column body")
-    told = load(desk, **receiver.environment())
+    told = load(desk, **subscriber.environment())
     assert "webhooks stopped" in told.output
-    assert receiver.take() == []
+    assert subscriber.take() == []
     assert desk.rows("select count(*) from exact_online.accounts") == [(5,)]
 
 
@@ -191,8 +185,8 @@ def plain(home: Path) -> dlt.Pipeline:
     return dlt.pipeline("plain", destination=place, pipelines_dir=str(home / "plain"))
 
 
-def test_a_load_in_another_format_than_parquet_is_told_as_a_warning(desk: Desk, receiver: Subscriber) -> None:
-    settings = load_settings("default", **{**desk.overrides, "webhooks": [receiver.setting()]})
+def test_a_load_in_another_format_than_parquet_is_told_as_a_warning(desk: Desk, subscriber: Subscriber) -> None:
+    settings = load_settings("default", **{**desk.overrides, "webhooks": [subscriber.setting()]})
     pipeline = plain(desk.home)
     pipeline.extract([{"id": 1}], table_name="accounts", primary_key="id", loader_file_format="insert_values")
     pipeline.normalize()
@@ -201,8 +195,8 @@ def test_a_load_in_another_format_than_parquet_is_told_as_a_warning(desk: Desk, 
         assert listener.warnings == [OTHER_FORMAT]
 
 
-def test_what_cannot_be_found_out_is_a_warning(desk: Desk, receiver: Subscriber) -> None:
-    settings = load_settings("default", **{**desk.overrides, "webhooks": [receiver.setting()]})
+def test_what_cannot_be_found_out_is_a_warning(desk: Desk, subscriber: Subscriber) -> None:
+    settings = load_settings("default", **{**desk.overrides, "webhooks": [subscriber.setting()]})
     pipeline = plain(desk.home)
     pipeline.run([{"id": 1}], table_name="accounts")
     (desk.home / "plain.duckdb").write_bytes(b"this is no database")
@@ -234,25 +228,25 @@ def killed(desk: Desk, at: str, told: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("at", ["load", "Loading", "Loaded"])
-def test_a_run_killed_around_its_load_is_told_of_by_the_next_one(desk: Desk, receiver: Subscriber, at: str) -> None:
-    told = receiver.environment()
+def test_a_run_killed_around_its_load_is_told_of_by_the_next_one(desk: Desk, subscriber: Subscriber, at: str) -> None:
+    told = subscriber.environment()
     load(desk, **told)
-    receiver.take()
+    subscriber.take()
     desk.exact.upsert(ACCOUNTS, FIRST, {"ID": accounts(9)[-1]["ID"]})
     desk.exact.upsert(ACCOUNTS, SECOND, {"ID": accounts(1, SECOND)[0]["ID"], "Name": "Changed"})
     killed(desk, at, told)
-    assert receiver.take() == []
+    assert subscriber.take() == []
     load(desk, **told)
-    assert receiver.take_counts() == [(FIRST, "accounts", 1, 0, 0), (SECOND, "accounts", 0, 1, 0)]
+    assert subscriber.take_counts() == [(FIRST, "accounts", 1, 0, 0), (SECOND, "accounts", 0, 1, 0)]
     load(desk, **told)
-    assert receiver.take() == []
+    assert subscriber.take() == []
 
 
-def test_what_was_loaded_before_a_kill_is_told_also_when_exact_refuses(desk: Desk, receiver: Subscriber) -> None:
-    killed(desk, "Loaded", receiver.environment())
+def test_what_was_loaded_before_a_kill_is_told_also_when_exact_refuses(desk: Desk, subscriber: Subscriber) -> None:
+    killed(desk, "Loaded", subscriber.environment())
     desk.exact.revoke()
-    assert desk.load("--entity", "accounts", **receiver.environment()).exit_code == 3
-    assert receiver.take_counts() == [(FIRST, "accounts", 3, 0, 0), (SECOND, "accounts", 2, 0, 0)]
+    assert desk.load("--entity", "accounts", **subscriber.environment()).exit_code == 3
+    assert subscriber.take_counts() == [(FIRST, "accounts", 3, 0, 0), (SECOND, "accounts", 2, 0, 0)]
 
 
 class Subscribed(Desk):
@@ -265,23 +259,25 @@ class Subscribed(Desk):
         return {**super().environment, **self.told}
 
 
-def test_wherever_a_load_is_killed_what_was_told_adds_up_to_what_is_there(tmp_path: Path, receiver: Subscriber) -> None:
+def test_wherever_a_load_is_killed_what_was_told_adds_up_to_what_is_there(
+    tmp_path: Path, subscriber: Subscriber
+) -> None:
     chance = Random(11)
     with books("webhooks") as kept:
         desk = Subscribed(kept.exact, tmp_path)
-        object.__setattr__(desk, "told", receiver.environment())
+        object.__setattr__(desk, "told", subscriber.environment())
         desk.connect()
         commands = Commands(desk)
         try:
             mirror = Mirror(commands, "told")
             steps = finished(Mirror(commands, "measured").load()).events
-            receiver.take()
+            subscriber.take()
             for stage in ("load", "load", "between", "load"):
                 mirror.load(limits=Limits(dies_in=stage, dies_at=chance.randrange(1, steps[stage])))
                 kept.change()
             finished(mirror.load())
             told: Counter[tuple[str, int | None]] = Counter()
-            for one in {one["id"]: one for one in receiver.take()}.values():
+            for one in {one["id"]: one for one in subscriber.take()}.values():
                 told[one["entity"], one["division"]] += one["added"] - one["deleted"]
             assert told == held(mirror.path)
         finally:
