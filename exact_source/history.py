@@ -29,7 +29,7 @@ RUNS = sa.Table(
     "exact_run_history",
     metadata,
     sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("connection", sa.Text, nullable=False, index=True),
+    sa.Column("connection", sa.Text, nullable=False),
     sa.Column("started_at", sa.Text, nullable=False),
     sa.Column("finished_at", sa.Text),
     sa.Column("told", sa.Text, nullable=False),
