@@ -116,6 +116,7 @@ class Historian:
             if life is not None:
                 self._life.enter_context(life.hold(run.run_id))
             with self._store.transaction(is_write=True) as session:
+                session.execute(RUNS.delete().where(RUNS.c.run_id == run.run_id))  # told twice is once
                 session.execute(RUNS.insert(), values)
 
     def _end(self, event: RunEnded) -> None:

@@ -117,7 +117,7 @@ def test_what_came_out_after_the_load_is_counted_and_logged(observers: Observers
         observers,
         events.RunStarted(START, RUN),
         events.StageReached(at(1), "load"),
-        events.Loaded(at(2), "17.5", (change, change)),
+        events.Loading(at(2), "exact_online_default", "17.5", (change, change)),
         events.StageReached(at(3), "reconcile"),
         asked(4, entity=None),
         events.BooksCompared(at(5), 90, 2, ("account 8000: 12.34",)),
