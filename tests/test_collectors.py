@@ -122,7 +122,7 @@ def test_a_collector_that_never_answers_holds_no_process_up(desk: Desk, receiver
     assert receiver.arrived.is_set()
     assert receiver.bodies == []
     assert (process.returncode, json.loads(told)["rows"]) == (0, 5)
-    assert [line.partition(":")[0] for line in said.splitlines() if "ollector" in line] == ["Telemetry stopped"]
+    assert [line.partition(":")[0] for line in said.splitlines() if "ollector" in line] == ["telemetry stopped"]
 
 
 def test_a_connection_without_a_run_is_told_too(desk: Desk, receiver: Receiver) -> None:
