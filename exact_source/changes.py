@@ -7,7 +7,7 @@ counts like any other. Reads keys only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from pyarrow import parquet
 from exact_source.clock import Clock
 from exact_source.events import Change, Listener, Loaded, Loading
 from exact_source.mirror import Mirror
-from exact_source.observers import wants_changes, warn
+from exact_source.observers import loads_awaited, wants_changes, warn
 from exact_source.packages import NORMALIZED
 from exact_source.tables import DELETED_AT
 
@@ -32,7 +32,7 @@ OTHER_FORMAT = (
     "webhooks are told of packages in Parquet only, and this destination is loaded in another format; for Postgres "
     "install exact-source[postgres]"
 )
-LOADS_KEPT = 20  # of a pipeline's loads are looked at to find out which came through
+AT_ONCE = 500  # loads in one question
 
 
 @dataclass(slots=True)
@@ -56,7 +56,9 @@ class Announcer:
     def after(self) -> None:
         if wants_changes(self.listener):
             with self._harmless("which loads came through cannot be told, and webhooks wait for the next run"):
-                self.listener(Loaded(self.clock.now(), self.pipeline.pipeline_name, loads_known(self.pipeline)))
+                name = self.pipeline.pipeline_name
+                stored = loads_known(self.pipeline, loads_awaited(self.listener, name))
+                self.listener(Loaded(self.clock.now(), name, stored))
 
     @contextmanager
     def _harmless(self, what: str) -> Iterator[None]:
@@ -89,18 +91,22 @@ def _has_other_formats(pipeline: dlt.Pipeline) -> bool:
     return any(job.suffix not in (".parquet", ".sql") for job in jobs if not job.name.startswith("_"))
 
 
-def loads_known(pipeline: dlt.Pipeline) -> tuple[str, ...]:
-    """The newest packages that the destination holds whole."""
-    if not pipeline.default_schema_name:
+def loads_known(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> tuple[str, ...]:
+    """Those packages that the destination holds whole."""
+    if not pipeline.default_schema_name or not load_ids:
         return ()
+    found: list[str] = []
     with pipeline.sql_client() as client:
         table = client.make_qualified_table_name(pipeline.default_schema.loads_table_name)
-        query = f"SELECT load_id FROM {table} WHERE status = 0 ORDER BY inserted_at DESC LIMIT {LOADS_KEPT}"  # noqa: S608
-        try:
-            with client.execute_query(query) as cursor:
-                return tuple(str(load_id) for (load_id,) in cursor.fetchall())
-        except DatabaseUndefinedRelation:
-            return ()
+        for some in (load_ids[at : at + AT_ONCE] for at in range(0, len(load_ids), AT_ONCE)):
+            marks = ", ".join(["%s"] * len(some))
+            query = f"SELECT load_id FROM {table} WHERE status = 0 AND load_id IN ({marks})"  # noqa: S608
+            try:
+                with client.execute_query(query, *some) as cursor:
+                    found += [str(load_id) for (load_id,) in cursor.fetchall()]
+            except DatabaseUndefinedRelation:
+                return ()
+    return tuple(found)
 
 
 def _keys(files: list[Path], key: list[str]) -> pa.Table:

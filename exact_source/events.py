@@ -173,7 +173,7 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """These load packages, the newest of a pipeline, are in the destination; one of them that is told of was loaded."""
+    """Of the load packages of a pipeline that somebody waits for, these are in the destination."""
 
     at: datetime
     pipeline: str

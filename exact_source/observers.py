@@ -64,6 +64,12 @@ class Observers:
     def wants_changes(self) -> bool:
         return any(isinstance(one, WebhookQueue) for one in self._observers)
 
+    def loads_awaited(self, pipeline: str) -> list[str]:
+        """The load packages of which is still to be told whether they came through."""
+        with self._turn:
+            queues = [one for one in self._observers if isinstance(one, WebhookQueue)]
+        return sorted({load_id for one in queues for load_id in one.awaited(pipeline)})
+
     def close(self) -> None:
         with self._turn:
             observers, self._observers = self._observers, []
@@ -101,6 +107,11 @@ def observed(first: Listener, settings: Settings, clock: Clock) -> Observers:
 def wants_changes(listener: Listener) -> bool:
     """Whether anybody is to be told what each load changes, which costs a question to the destination."""
     return isinstance(listener, Observers) and listener.wants_changes
+
+
+def loads_awaited(listener: Listener, pipeline: str) -> list[str]:
+    """The load packages of a pipeline of which is still to be told whether they came through."""
+    return listener.loads_awaited(pipeline) if isinstance(listener, Observers) else []
 
 
 def warn(listener: Listener, message: str) -> None:

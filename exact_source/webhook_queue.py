@@ -102,6 +102,12 @@ class Queue:
             if rows:
                 session.execute(QUEUE.insert(), rows)
 
+    def prepared(self, pipeline: str) -> list[str]:
+        """The load packages of a pipeline with something that is not due yet."""
+        of_pipeline = (self._mine(), QUEUE.c.pipeline == pipeline, QUEUE.c.state == "prepared")
+        with self._store.translated(), self._store.transaction(is_write=False) as session:
+            return list(session.scalars(sa.select(QUEUE.c.load_id).where(*of_pipeline).distinct()))
+
     def confirm(self, event: Loaded) -> None:
         """What was prepared of the loads that came through is due. What is older than its state is kept for goes.
 

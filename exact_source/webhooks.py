@@ -63,6 +63,9 @@ class WebhookQueue:
             case _:
                 pass
 
+    def awaited(self, pipeline: str) -> list[str]:
+        return self._queue.prepared(pipeline)
+
     def close(self) -> None:
         """Waits no longer than was promised; what a slow receiver holds up is left to a later run."""
         sender = threading.Thread(target=self._send, daemon=True)

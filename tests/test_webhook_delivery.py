@@ -200,8 +200,10 @@ def test_what_cannot_be_found_out_is_a_warning(desk: Desk, subscriber: Subscribe
     pipeline = plain(desk.home)
     pipeline.run([{"id": 1}], table_name="accounts")
     (desk.home / "plain.duckdb").write_bytes(b"this is no database")
-    with closing(observed(ignore, settings, ManualClock())) as listener:
-        Announcer(pipeline, ManualClock(), listener, {}).after()
+    clock = ManualClock()
+    with closing(observed(ignore, settings, clock)) as listener:
+        listener(Loading(clock.now(), pipeline.pipeline_name, "1.0", (Change(FIRST, "accounts", 1, 0, 0, None, None),)))
+        Announcer(pipeline, clock, listener, {}).after()
         [warning] = listener.warnings
     assert "webhooks wait for the next run (DestinationConnectionError)" in warning
 
@@ -246,6 +248,19 @@ def test_what_was_loaded_before_a_kill_is_told_also_when_exact_refuses(desk: Des
     killed(desk, "Loaded", subscriber.environment())
     desk.exact.revoke()
     assert desk.load("--entity", "accounts", **subscriber.environment()).exit_code == 3
+    assert subscriber.take_counts() == [(FIRST, "accounts", 3, 0, 0), (SECOND, "accounts", 2, 0, 0)]
+
+
+def test_a_killed_load_is_told_of_however_many_others_came_into_the_dataset_since(
+    desk: Desk, subscriber: Subscriber
+) -> None:
+    killed(desk, "Loaded", subscriber.environment())
+    with duckdb.connect(str(desk.database)) as books:  # as workers do that load other divisions
+        books.execute(
+            "INSERT INTO exact_online._dlt_loads SELECT 'other ' || number, schema_name, 0, now() + INTERVAL 1 MINUTE, "
+            "schema_version_hash FROM exact_online._dlt_loads, range(50) AS others(number)"
+        )
+    load(desk, **subscriber.environment())
     assert subscriber.take_counts() == [(FIRST, "accounts", 3, 0, 0), (SECOND, "accounts", 2, 0, 0)]
 
 
