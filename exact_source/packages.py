@@ -39,7 +39,8 @@ def mend(folder: Path) -> None:
     Left as it is, it would stop this run and every later one (dlt 1.31, observed 2026-11):
     dlt writes a schema beside its place and then moves it, and takes what was not moved for a schema of that name;
     it makes its folders one after the other, and reads the later ones because the first is there;
-    it moves a normalised package and then deletes the extracted one, which it would normalise again into a taken place.
+    it moves a normalised package and then deletes the extracted one, which it would normalise again into a taken place;
+    it marks a loaded package as completed and then moves it away, and refuses to complete what is marked.
     """
     for path in (folder / SCHEMAS).glob("*"):
         if not path.suffix:
@@ -50,7 +51,9 @@ def mend(folder: Path) -> None:
     for left in _left_over(folder):
         shutil.rmtree(left)
     for package in (folder / NORMALIZED).glob("*"):
-        if (package / MERGING).exists():
+        if (package / PackageStorage.PACKAGE_COMPLETED_FILE_NAME).exists():
+            package.rename(folder / LOADED / package.name)
+        elif (package / MERGING).exists():
             _start_over(package)
 
 

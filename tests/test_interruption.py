@@ -140,6 +140,10 @@ def test_what_dlt_leaves_when_it_is_killed_stops_no_later_run(one: Bench) -> Non
     one.books.change()
     finished(mirror.load())
     assert len(list((pipeline / "load" / "loaded").iterdir())) == 2
+    loaded.rename(pipeline / "load" / "normalized" / loaded.name)
+    one.books.change()
+    finished(mirror.load())
+    assert len(list((pipeline / "load" / "loaded").iterdir())) == 3
     shutil.rmtree(pipeline / "load" / "loaded")
     mirror.equals_a_clean_load()
 
