@@ -16,7 +16,10 @@ from exact_source.errors import ExactError
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one connection, with what its owner wrote down about the connection."""
+    """One run of one connection, with what its owner wrote down about the connection.
+
+    ``divisions``, ``entities``: what it was asked for; None for all that the settings name.
+    """
 
     run_id: str
     connection: str
@@ -25,6 +28,8 @@ class Run:
     dataset: str
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    divisions: tuple[int, ...] | None = None
+    entities: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

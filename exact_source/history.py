@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from exact_source.clock import Clock
 from exact_source.errors import ExactError
 from exact_source.events import BreakerOpened, EntityDone, Event, RequestDone, Run, RunEnded, RunStarted
 from exact_source.run_lock import life_of
+from exact_source.scopes import unsettled
 from exact_source.settings import Settings
 from exact_source.store import Store
 
@@ -104,12 +106,11 @@ class Historian:
 
     def _begin(self, event: RunStarted) -> None:
         run = event.run
-        told = {"destination": run.destination, "dataset": run.dataset, "process": _process()}
         values = {
             "run_id": run.run_id,
             "connection": run.connection,
             "started_at": event.at.isoformat(),
-            "told": json.dumps(told),
+            "told": json.dumps({**_asked(run), "process": _process()}),
         }
         with self._store.translated():
             life = life_of(self._store)
@@ -122,18 +123,16 @@ class Historian:
     def _end(self, event: RunEnded) -> None:
         run, mine = event.run, RUNS.c.run_id == event.run.run_id
         with self._store.translated(), self._store.transaction(is_write=True) as session:
-            values = {"finished_at": event.at.isoformat(), "told": json.dumps(_ended(event))}
+            told = {**_ended(event), "is_told_by_entities": self._tells(event.exit_code)}
+            values = {"finished_at": event.at.isoformat(), "told": json.dumps(told)}
             session.execute(RUNS.update().where(mine).values(**values))
             self._keep_outcomes(session, event)
             self._keep_facts(session)
-            newest = (
-                sa.select(RUNS.c.run_id)
-                .where(RUNS.c.connection == run.connection)
-                .order_by(RUNS.c.started_at.desc(), RUNS.c.run_id)
-                .limit(KEPT_RUNS)
-            )
-            kept = list(session.scalars(newest))
-            session.execute(RUNS.delete().where(RUNS.c.connection == run.connection, RUNS.c.run_id.not_in(kept)))
+            _forget(session, run.connection)
+
+    def _tells(self, exit_code: int) -> bool:
+        """Whether the exit code is that of an entity."""
+        return any(one.error is not None and one.error.exit_code == exit_code for one in self._outcomes)
 
     def _keep_outcomes(self, session: sa.Connection, event: RunEnded) -> None:
         run = event.run
@@ -179,11 +178,7 @@ def remembered(store: Store, connection: str) -> Remembered:
     with store.translated():
         life = life_of(store)
         with store.transaction(is_write=False) as session:
-            runs = list(
-                session.execute(
-                    sa.select(RUNS).where(RUNS.c.connection == connection).order_by(RUNS.c.started_at.desc())
-                ).mappings()
-            )
+            runs = _newest_first(session, connection)
             outcomes = session.execute(
                 sa.select(OUTCOMES)
                 .where(OUTCOMES.c.connection == connection)
@@ -198,6 +193,22 @@ def remembered(store: Store, connection: str) -> Remembered:
             open_runs = [row["run_id"] for row in runs if row["finished_at"] is None]
             ended = {one for one in open_runs if life is not None and life.has_ended(one, session)}
     return Remembered([_run(row, is_dead=row["run_id"] in ended) for row in runs], told, facts)
+
+
+def _newest_first(session: sa.Connection, connection: str) -> Sequence[sa.RowMapping]:
+    query = sa.select(RUNS).where(RUNS.c.connection == connection)
+    return session.execute(query.order_by(RUNS.c.started_at.desc(), RUNS.c.run_id)).mappings().all()
+
+
+def _forget(session: sa.Connection, connection: str) -> None:
+    """Drops old runs, but for those that no later one has settled."""
+    rows = _newest_first(session, connection)
+    if len(rows) <= KEPT_RUNS:
+        return
+    kept = {run["run_id"] for run in unsettled(_run(row, is_dead=False) for row in rows)}
+    old = [row["run_id"] for row in rows[KEPT_RUNS:] if row["run_id"] not in kept]
+    if old:
+        session.execute(RUNS.delete().where(RUNS.c.run_id == sa.bindparam("old")), [{"old": one} for one in old])
 
 
 def successes(store: Store, run: Run) -> dict[tuple[int | None, str], datetime]:
@@ -221,7 +232,7 @@ def _run(row: Any, *, is_dead: bool) -> dict[str, Any]:
         "error": None,
         "warnings": [],
     }
-    told = json.loads(row["told"])
+    told = {"divisions": None, "entities": None, "is_told_by_entities": False, **json.loads(row["told"])}
     moments = {name: row[name] for name in ("run_id", "started_at", "finished_at")}
     return {**moments, **(unknown if row["finished_at"] is None else {}), **told}
 
@@ -235,10 +246,18 @@ def _process() -> str:
     return f"process {os.getpid()} on {platform.node()}"
 
 
+def _asked(run: Run) -> dict[str, Any]:
+    return {
+        "destination": run.destination,
+        "dataset": run.dataset,
+        "divisions": run.divisions,
+        "entities": run.entities,
+    }
+
+
 def _ended(event: RunEnded) -> dict[str, Any]:
     return {
-        "destination": event.run.destination,
-        "dataset": event.run.dataset,
+        **_asked(event.run),
         "status": event.status,
         "exit_code": event.exit_code,
         "calls": event.calls,

@@ -37,7 +37,7 @@ def parts(connection: str, overrides: Mapping[str, object] | None = None) -> lis
     """
     settings = load_settings(connection, **(overrides or {}))
     with closing(TokenStore.from_settings(settings)) as store:
-        codes = _divisions(settings, store.peek(connection))
+        codes = readable_divisions(settings, store.peek(connection))
     order = order_of(settings)
     if not codes:
         return [order]
@@ -61,8 +61,8 @@ def part(connection: str, division: int | None, overrides: Mapping[str, object] 
     raise ConfigurationError(f"division {division} is no longer read through connection {connection!r}")
 
 
-def _divisions(settings: Settings, known: Connection | None) -> list[int]:
-    """Those to read, in ascending order, as far as the store can tell."""
+def readable_divisions(settings: Settings, known: Connection | None) -> list[int]:
+    """The divisions to read, in ascending order, as far as the store can tell."""
     if known is None or known.token is None or known.loss is not None:
         return []
     if settings.divisions:

@@ -6,11 +6,11 @@ Owns the pipeline of a connection and the report; what is read and how is the so
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import dlt
@@ -46,6 +46,7 @@ from exact_source.settings import Settings, load_settings, private_folder
 from exact_source.source import exact_online, extraction_of
 from exact_source.targets import pipeline_name, pipeline_of
 
+T = TypeVar("T", int, str)
 ROUND_SECONDS = 900.0
 INTERRUPTED = 130  # exit code of what was stopped by a signal
 
@@ -86,10 +87,27 @@ def _broken_off(error: BaseException, who: Run, started: datetime, now: datetime
 
 
 def _identified(order: Order, settings: Settings) -> Run:
-    host = urlsplit(settings.base_url).netloc
-    run_id, target = uuid.uuid4().hex, order.target
-    told = (settings.tags, settings.metadata)
-    return Run(run_id, order.connection, host, target.destination, target.dataset, *told)
+    names = asked_names(order.entities, order.only)
+    return Run(
+        run_id=uuid.uuid4().hex,
+        connection=order.connection,
+        host=urlsplit(settings.base_url).netloc,
+        destination=order.target.destination,
+        dataset=order.target.dataset,
+        tags=settings.tags,
+        metadata=settings.metadata,
+        divisions=_narrowed(order.divisions if order.only is None else sorted(order.only), settings.divisions),
+        entities=_narrowed(names and _names(names), settings.entities and _names(settings.entities)),
+    )
+
+
+def _narrowed(asked: Sequence[T] | None, configured: Sequence[T] | None) -> tuple[T, ...] | None:
+    """What is asked for; None when that is what the settings say."""
+    return None if not asked or set(asked) == set(configured or ()) else tuple(asked)
+
+
+def _names(asked: Sequence[str]) -> list[str]:
+    return [entity.name for entity in chosen_entities(asked)]
 
 
 def _tell(report: Report, listener: Listener) -> None:

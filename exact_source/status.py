@@ -10,12 +10,15 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
-from exact_source import history, opening, refusals
+from exact_source import health, history, opening
+from exact_source.choice import chosen_entities
 from exact_source.connection_values import next_due
 from exact_source.connections import Connection, Token
-from exact_source.errors import ExactError, NeverConnected
+from exact_source.errors import ExactError
+from exact_source.health import Health
 from exact_source.history import Remembered
-from exact_source.orders import EXIT_ORDER
+from exact_source.parts import readable_divisions
+from exact_source.scopes import Scope
 from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, load_settings
 from exact_source.store import Store
 from exact_source.tokens import TokenStore
@@ -23,27 +26,12 @@ from exact_source.tokens import TokenStore
 VERSION = 1
 GRACE = timedelta(minutes=15)  # after it was due a run may begin so much later
 RECENT = 10  # runs that are told of each connection
-HEALTHY, RECONNECT, NEVER = "healthy", "reconnect", "never connected"
-# Health of a connection and the exit code of `exact-source status`; a run that failed has a code of its own.
-CODES = {
-    HEALTHY: 0,
-    "differing": 9,
-    "paused": 5,
-    "suspect": 8,
-    "killed": 4,
-    "interrupted": 4,
-    "overdue": 4,
-    "failed": 1,
-    "misconfigured": 2,
-    RECONNECT: 3,
-    NEVER: 3,
-}
 
 
 def document(names: Sequence[str], now: datetime, **places: object) -> dict[str, Any]:
     """The status of these connections, or of all that are configured or stored. ``places``: settings given by hand."""
     told = [_described(name, now, places) for name in names or known_names(places)]
-    code = min((one["exit_code"] for one in told), key=EXIT_ORDER.index, default=0)
+    code = health.worst(one["exit_code"] for one in told)
     return {"version": VERSION, "at": now.isoformat(), "exit_code": code, "connections": told}
 
 
@@ -52,16 +40,6 @@ def known_names(places: Mapping[str, object]) -> list[str]:
     with closing(TokenStore.from_settings(load_settings(DEFAULT_CONNECTION, **places))) as store:
         stored = store.names()
     return sorted({*configured(stored), *stored}) or [DEFAULT_CONNECTION]
-
-
-def health_of(name: str, connection: Connection | None, now: datetime) -> tuple[str, str | None]:
-    """``healthy``, ``reconnect`` or ``never connected``, and what is the matter."""
-    trouble = refusals.trouble(name, connection, now)
-    if trouble is not None:
-        return NEVER if isinstance(trouble, NeverConnected) else RECONNECT, str(trouble)
-    if connection is None or connection.token is None:
-        return RECONNECT, f"the token cannot be decrypted with the key at hand; restore it, or {refusals.cure(name)}"
-    return HEALTHY, None
 
 
 def _described(name: str, now: datetime, places: Mapping[str, object]) -> dict[str, Any]:
@@ -75,15 +53,14 @@ def _described(name: str, now: datetime, places: Mapping[str, object]) -> dict[s
         past = history.remembered(store, name)
     with opening.kept(settings) as entries:
         waiting = entries.count_open()
-    health, problem = health_of(name, known, now)
-    due = _due(settings, past.runs)
-    health, problem, code = _judged((health, problem), past, is_overdue=due is not None and now > due + GRACE)
+    due, judged = _due(settings, past.runs), _judged(settings, known, past, now)
+    runs = [_run(one) for one in past.runs]
     identity = known.identity if known else None
     return {
         **_empty(name),
-        "health": health,
-        "problem": problem,
-        "exit_code": code,
+        "health": judged.name,
+        "problem": judged.problem,
+        "exit_code": judged.exit_code,
         "user": identity and (identity.full_name or identity.user_name),
         "host": settings.base_url,
         "divisions": [one.code for one in identity.divisions] if identity else [],
@@ -92,9 +69,9 @@ def _described(name: str, now: datetime, places: Mapping[str, object]) -> dict[s
         "token": _token(known, now),
         "schedule": settings.schedule,
         "next_due": due and due.isoformat(),
-        "last_run": past.runs[0] if past.runs else None,
-        "last_success_at": next((one["finished_at"] for one in past.runs if one["status"] == "succeeded"), None),
-        "runs": past.runs[:RECENT],
+        "last_run": runs[0] if runs else None,
+        "last_success_at": next((one["finished_at"] for one in runs if one["status"] == "succeeded"), None),
+        "runs": runs[:RECENT],
         "entities": [_entity(one, now) for one in past.outcomes],
         "quota": past.facts["quota"],
         "breakers": [one for one in past.facts["breaker"] if _moment(one["until"]) > now],
@@ -106,7 +83,7 @@ def _empty(name: str) -> dict[str, Any]:
     """The members of a connection of which nothing is known."""
     return {
         "connection": name,
-        "health": NEVER,
+        "health": health.NEVER,
         "problem": None,
         "exit_code": 0,
         "user": None,
@@ -127,35 +104,22 @@ def _empty(name: str) -> dict[str, Any]:
     }
 
 
-def _judged(token: tuple[str, str | None], past: Remembered, *, is_overdue: bool) -> tuple[str, str | None, int]:
-    """Health, what is the matter, and the exit code: of the token, else of the last run, else of the schedule."""
-    if token[0] != HEALTHY:
-        return *token, CODES[token[0]]
-    ended = next((one for one in past.runs if one["status"] != "running"), None)
-    if ended is not None and ended["status"] == "killed":
-        told = f"the run that began at {_minute(ended['started_at'])} did not end ({ended['process']}); run again"
-        return "killed", told, CODES["killed"]
-    if ended is not None and ended["exit_code"]:
-        by_code = {CODES["differing"]: "differing", CODES[RECONNECT]: RECONNECT}
-        health = by_code.get(ended["exit_code"], ended["status"])
-        code = ended["exit_code"] if ended["exit_code"] in EXIT_ORDER else CODES[health]
-        return health, _why(ended, past.outcomes), code
-    if is_overdue and not (past.runs and past.runs[0]["status"] == "running"):
-        return "overdue", "no run began when one was due; look at what starts them", CODES["overdue"]
-    return HEALTHY, None, 0
+def _judged(settings: Settings, known: Connection | None, past: Remembered, now: datetime) -> Health:
+    """Of the token, else of what runs left unsettled, else of the schedule."""
+    found = health.of_token(settings.connection, known, now)
+    if found.exit_code == 0:
+        names = frozenset(entity.name for entity in chosen_entities(settings.entities))
+        codes = readable_divisions(settings, known)
+        found = health.of_runs(past, Scope(frozenset(codes) or None, names))
+    if found.exit_code == 0 and _is_overdue(settings, past.runs, now):
+        told = "no run began when one was due; look at what starts them"
+        return Health("overdue", told, health.CODES["overdue"])
+    return found
 
 
-def _why(run: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> str:
-    when = f"the last run, at {_minute(run['started_at'])}"
-    if run["error"]:
-        return f"{when}: {run['error']['message']}"
-    bad = [one for one in outcomes if one["error"] and one["finished_at"] == run["finished_at"]]
-    if not bad:
-        return f"{when}, ended with exit code {run['exit_code']}; its report says why"
-    worst = min(bad, key=lambda one: EXIT_ORDER.index(one["error"]["exit_code"]))
-    place = f"division {worst['division']}, " if worst["division"] else ""
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return f"{when}: {place}{worst['entity']}: {worst['error']['message']}{more}"
+def _is_overdue(settings: Settings, runs: Sequence[Mapping[str, Any]], now: datetime) -> bool:
+    due = _due(settings, runs)
+    return due is not None and now > due + GRACE and runs[0]["status"] != "running"
 
 
 def _due(settings: Settings, runs: Sequence[Mapping[str, Any]]) -> datetime | None:
@@ -174,6 +138,10 @@ def _token(known: Connection | None, now: datetime) -> dict[str, Any] | None:
     return {"issued_at": token.issued_at.isoformat(), "age_seconds": age, "days_left": round(left, 1)}
 
 
+def _run(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in run.items() if name != "is_told_by_entities"}
+
+
 def _entity(outcome: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     since = outcome["succeeded_at"]
     lag = None if since is None else max(int((now - _moment(since)).total_seconds()), 0)
@@ -182,7 +150,3 @@ def _entity(outcome: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def _minute(moment: str) -> str:
-    return f"{moment[:10]} {moment[11:16]} UTC"

@@ -38,6 +38,8 @@ RUN: dict[str, Any] = {
         "exit_code": _or_null(CODE),
         "destination": TEXT,
         "dataset": TEXT,
+        "divisions": _told(_or_null(_list(COUNT)), "asked for; null: all that the settings name"),
+        "entities": _told(_or_null(_list(TEXT)), "asked for; null: all that the settings name"),
         "process": _told(TEXT, "the process that ran it, and its machine"),
         "error": _or_null(ERROR),
         "warnings": _list(TEXT),
@@ -45,7 +47,10 @@ RUN: dict[str, Any] = {
         "rows": COUNT,
         "seconds": {"type": "number"},
     },
-    "required": "run_id started_at finished_at status exit_code destination dataset process error warnings".split(),
+    "required": [
+        *("run_id", "started_at", "finished_at", "status", "exit_code", "destination", "dataset"),
+        *("divisions", "entities", "process", "error", "warnings"),
+    ],
     "additionalProperties": False,
 }
 ENTITY = _object(

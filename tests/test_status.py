@@ -97,6 +97,79 @@ def test_the_last_error_and_the_last_success_outlive_what_comes_after(desk: Desk
     assert mended["succeeded_at"] == mended["finished_at"] > failed["finished_at"]
 
 
+def test_a_failure_is_not_hidden_by_what_went_well_elsewhere(desk: Desk) -> None:
+    """As where each division is a run of its own: the one that failed is the last run no more."""
+    desk.exact.fail_next(1, f"{FIRST}/{ACCOUNTS}", Canned(403, "", {"Reason": "DivisionBlocked"}))
+    desk.load("--entity", "accounts", "--division", str(FIRST))
+    desk.load("--entity", "accounts", "--division", str(SECOND))
+    one = stands(desk)
+    assert (one["last_run"]["status"], one["last_run"]["divisions"], one["last_run"]["entities"]) == (
+        "succeeded",
+        [SECOND],
+        ["accounts"],
+    )
+    assert (one["health"], one["exit_code"]) == ("failed", 6)
+    assert f"division {FIRST}, accounts: " in one["problem"]
+    assert "the last run" not in one["problem"]
+    elsewhere = {"SOURCES__EXACT_ONLINE__DIVISIONS": f"[{SECOND}]"}
+    assert stands(desk, **elsewhere)["health"] == "healthy"
+    assert stands(desk, SOURCES__EXACT_ONLINE__ENTITIES='["journals"]')["health"] == "healthy"
+    desk.load("--entity", "accounts", "--division", str(FIRST))
+    assert stands(desk)["health"] == "healthy"
+
+
+def ended(desk: Desk, number: int, code: int = 0, **asked: Any) -> None:
+    """A run that ended so, as told to what remembers it; without a code it was killed."""
+    settings = load_settings(**desk.overrides)
+    who = Run(f"run {number:03}", "default", "host", "duckdb", "exact_online", **asked)
+    now = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=number)
+    with closing(Historian(settings, ManualClock(now))) as historian:
+        historian(RunStarted(now, who))
+        if code >= 0:
+            status_ = "interrupted" if code == 130 else "failed" if code else "succeeded"
+            historian(RunEnded(now + timedelta(minutes=5), who, status_, code, 1, 1, 1.0))
+
+
+KILLED = -1
+
+
+@pytest.mark.parametrize(
+    ("code", "health", "exit_code"), [(KILLED, "killed", 4), (130, "interrupted", 4), (1, "failed", 1)]
+)
+def test_a_part_that_did_not_end_well_counts_until_it_is_made_again(
+    desk: Desk, code: int, health: str, exit_code: int
+) -> None:
+    first, second = {"divisions": (FIRST,)}, {"divisions": (SECOND,)}
+    ended(desk, 1, code, **first)
+    ended(desk, 2, **second)
+    ended(desk, 3, **first, entities=("accounts",))
+    one = stands(desk)
+    assert (one["health"], one["exit_code"]) == (health, exit_code)
+    assert f"the run of division {FIRST} " in one["problem"]
+    ended(desk, 4, **first)
+    assert stands(desk)["health"] == "healthy"
+
+
+def test_a_run_of_everything_settles_what_came_before(desk: Desk) -> None:
+    ended(desk, 1, KILLED, divisions=(FIRST, SECOND))
+    ended(desk, 2, 1, divisions=(SECOND,), entities=("accounts",))
+    ended(desk, 3, KILLED)
+    one = stands(desk)
+    assert (one["health"], one["problem"].count("the run"), one["problem"][-13:]) == ("killed", 1, " (and 2 more)")
+    ended(desk, 4)
+    assert stands(desk)["health"] == "healthy"
+
+
+def test_a_part_that_failed_is_not_forgotten_before_it_is_made_again(desk: Desk) -> None:
+    ended(desk, 0, 1, divisions=(FIRST,))
+    for number in range(1, KEPT_RUNS + 3):
+        ended(desk, number, divisions=(SECOND,))
+    with closing(Store(load_settings(**desk.overrides).token_store, history.metadata)) as store:
+        kept = [run["run_id"] for run in history.remembered(store, "default").runs]
+    assert kept == [*(f"run {number:03}" for number in range(KEPT_RUNS + 2, 2, -1)), "run 000"]
+    assert stands(desk)["health"] == "failed"
+
+
 def test_a_paused_run_and_the_quota_it_met_are_told(desk: Desk) -> None:
     desk.load("--entity", "accounts", "--max-calls", "2")
     one = stands(desk)
@@ -191,14 +264,9 @@ def _connect(desk: Desk, store: str) -> None:
 
 def test_only_so_many_runs_are_kept(desk: Desk) -> None:
     """As many runs as nobody waits for, told to what remembers them."""
-    settings, at = load_settings(**desk.overrides), datetime(2026, 3, 2, tzinfo=UTC)
     for number in range(KEPT_RUNS + 3):
-        who = Run(f"run {number:03}", "default", "host", "duckdb", "exact_online")
-        historian, now = Historian(settings, ManualClock(at)), at + timedelta(hours=number)
-        historian(RunStarted(now, who))
-        historian(RunEnded(now, who, "succeeded", 0, 1, 1, 1.0))
-        historian.close()
-    with closing(Store(settings.token_store, history.metadata)) as store:
+        ended(desk, number)
+    with closing(Store(load_settings(**desk.overrides).token_store, history.metadata)) as store:
         kept = history.remembered(store, "default").runs
     assert [run["run_id"] for run in kept] == [f"run {number:03}" for number in range(KEPT_RUNS + 2, 2, -1)]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from exact_source import health
 from exact_source.cli import options, printing
 from exact_source.clock import SystemClock
 from exact_source.connection_values import next_due
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.redaction import masked
 from exact_source.settings import DEFAULT_CONNECTION, Settings, configured, load_settings
-from exact_source.status import health_of
 from exact_source.tokens import TokenStore
 
 # What is told of a connection whose settings are wrong.
@@ -95,10 +95,10 @@ def _token(settings: Settings, now: datetime) -> dict[str, Any]:
     """``healthy``, ``reconnect`` or ``never connected``, and how long the token lasts unused."""
     with closing(TokenStore.from_settings(settings)) as store:
         known = store.peek(settings.connection)
-    status, problem = health_of(settings.connection, known, now)
+    judged = health.of_token(settings.connection, known, now)
     token = known.token if known else None
     left = round(max((token.lost_at - now).total_seconds() / 86_400, 0.0), 1) if token else None
-    return {"status": status, "days_left": left, "problem": problem and masked(problem)}
+    return {"status": judged.name, "days_left": left, "problem": judged.problem and masked(judged.problem)}
 
 
 def _print(told: Sequence[dict[str, Any]]) -> None:
