@@ -49,7 +49,10 @@ def mend(folder: Path) -> None:
         if (folder / name).parent.is_dir():
             (folder / name).mkdir(exist_ok=True)
     for left in _left_over(folder):
-        shutil.rmtree(left)
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
     for package in (folder / NORMALIZED).glob("*"):
         if (package / PackageStorage.PACKAGE_COMPLETED_FILE_NAME).exists():
             package.rename(folder / LOADED / package.name)
@@ -58,10 +61,14 @@ def mend(folder: Path) -> None:
 
 
 def _left_over(folder: Path) -> list[Path]:
-    """Packages that were extracted and are normalised already, and what an extraction left when it was killed."""
+    """Packages that were extracted and are normalised already, and what was to be moved when a run was killed.
+
+    The latter are folders of an extraction, and files that dlt writes beside their place.
+    """
     extracted, done = folder / EXTRACTED, (folder / NORMALIZED, folder / LOADED)
     normalized = [one for one in extracted.glob("*") if any((place / one.name).is_dir() for place in done)]
-    return normalized + [one for one in extracted.parent.glob("*") if re.fullmatch("[0-9a-f]{16}", one.name)]
+    beside = [one for place in ("normalize", "load") for one in (folder / place).glob("*")]
+    return normalized + [one for one in beside if re.fullmatch("[0-9a-f]{16}", one.name)]
 
 
 def append_to(pipeline: dlt.Pipeline, tables: Iterable[str]) -> None:

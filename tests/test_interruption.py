@@ -134,7 +134,8 @@ def test_what_dlt_leaves_when_it_is_killed_stops_no_later_run(one: Bench) -> Non
     known = set(one.pipelines())
     finished(mirror.load())
     [pipeline] = set(one.pipelines()) - known
-    (pipeline / "schemas" / "04247d3e713a730d").write_text("{")
+    for folder in ("schemas", "normalize", "load"):
+        (pipeline / folder / "04247d3e713a730d").write_text("{")
     loaded = next((pipeline / "load" / "loaded").iterdir())
     shutil.copytree(loaded, pipeline / "normalize" / "extracted" / loaded.name)
     one.books.change()
