@@ -5,6 +5,7 @@ Knows the folders and the state of dlt's pipelines; when packages are made and l
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -30,6 +31,7 @@ MADE, NORMALIZED, LOADED = (
 # The schema of a package that appends, as it was before: with it the package merges.
 MERGING = "merging_schema.json"
 MAKING_WAITS = (0.1, 0.3, 1.0, 3.0)  # seconds between tries to make tables that others make too
+PORTION = 2**20
 MERGE_HINTS = ("dedup_sort", "hard_delete")
 
 
@@ -69,6 +71,22 @@ def _left_over(folder: Path) -> list[Path]:
     normalized = [one for one in extracted.glob("*") if any((place / one.name).is_dir() for place in done)]
     beside = [one for place in ("normalize", "load") for one in (folder / place).glob("*")]
     return normalized + [one for one in beside if re.fullmatch("[0-9a-f]{16}", one.name)]
+
+
+def check_waiting(folder: Path) -> None:
+    """Raises ValueError or EOFError for a file that ends too early.
+
+    A destination would blame itself for it, or pass over it.
+    """
+    for place in (EXTRACTED, NORMALIZED):
+        for file in (folder / place).rglob("*.parquet"):
+            parquet.read_metadata(file)
+        for file in (folder / place).rglob("*.gz"):
+            if file.stat().st_size == 0:
+                raise EOFError(file.name)
+            with gzip.open(file) as text:
+                while text.read(PORTION):
+                    pass
 
 
 def append_to(pipeline: dlt.Pipeline, tables: Iterable[str]) -> None:

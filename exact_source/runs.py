@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import dlt
@@ -18,7 +19,7 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import books, contracts, loading, packages, warehouse
+from exact_source import books, contracts, damage, loading, packages, warehouse
 from exact_source.changes import Announcer
 from exact_source.choice import asked_names, chosen_entities
 from exact_source.errors import Busy, ConfigurationError, ExactError, Retryable, Suspect
@@ -44,7 +45,7 @@ from exact_source.resources import note_arrivals, note_moves
 from exact_source.run_lock import only_run
 from exact_source.settings import Settings, load_settings, private_folder
 from exact_source.source import exact_online, extraction_of
-from exact_source.targets import pipeline_name, pipeline_of
+from exact_source.targets import folder_of, pipeline_name, pipeline_of
 
 T = TypeVar("T", int, str)
 ROUND_SECONDS = 900.0
@@ -171,8 +172,7 @@ def _run(order: Order, around: Surroundings, who: Run, source: DltSource) -> Rep
     # Two processes in one working folder would spoil each other's packages and state.
     with only_run(private_folder("pipelines"), pipeline_name(order.connection, order.target)), loading.settings():
         try:
-            pipeline = pipeline_of(order.connection, order.target)
-            _load(pipeline, source, around, order.round_rows)
+            pipeline = _load(order, source, around)
             if order.reconcile:
                 around.listener(StageReached(around.clock.now(), "reconcile"))
                 reconciliation = _reconciled(pipeline, extraction, order, who.run_id)
@@ -189,16 +189,16 @@ def _run(order: Order, around: Surroundings, who: Run, source: DltSource) -> Rep
 
 def _with_requests(report: Report, order: Order) -> Report:
     """Loads the request log beside the rows, by a pipeline of its own. One that cannot be loaded is a warning."""
-    target = replace(order.target, part="requests")
+    target, warnings = replace(order.target, part="requests"), list(report.warnings)
+    load = partial(_load_requests, order.connection, target)
     try:
         with only_run(private_folder("pipelines"), pipeline_name(order.connection, target)), loading.settings():
-            _load_requests(order.connection, target)
+            damage.survived(load, folder_of(order.connection, target), warnings.append)
     except Busy:
         return report
     except Exception as error:  # the words of a foreign error may hold a password
-        told = f"the request log was not loaded ({type(error).__name__}); the next run tries again"
-        return replace(report, warnings=(*report.warnings, told))
-    return report
+        warnings.append(f"the request log was not loaded ({type(error).__name__}); the next run tries again")
+    return replace(report, warnings=tuple(warnings))
 
 
 def _load_requests(connection: str, target: Target) -> None:
@@ -241,13 +241,9 @@ def _first_whole_year(start_date: str | None) -> int:
     return start.year + ((start.month, start.day) > (1, 1))
 
 
-def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows: int) -> None:
-    """Finishes what a former run left half loaded, then extracts and loads in rounds.
-
-    Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
-    """
-    around.listener(StageReached(around.clock.now(), "restore"))
-    extraction = extraction_of(source)
+def _restored(order: Order, extraction: Extraction, around: Surroundings) -> Announcer:
+    """Opens the pipeline as the destination knows it, and finishes what a former run left half loaded."""
+    pipeline = pipeline_of(order.connection, order.target)
     warehouse.reach(pipeline)
     with warehouse.translated(pipeline):
         with loading.kept_open(pipeline):
@@ -255,6 +251,7 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
             pipeline.sync_destination()
         announcer = Announcer(pipeline, around.clock, around.listener, note_moves(extraction))
         if pipeline.has_pending_data:
+            packages.check_waiting(folder_of(order.connection, order.target))
             pipeline.normalize()
             with warehouse.alone(pipeline):
                 announcer.before()
@@ -262,10 +259,23 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
                 packages.leave_out_empty(pipeline)
                 pipeline.load()
         announcer.after()
+    return announcer
+
+
+def _load(order: Order, source: DltSource, around: Surroundings) -> dlt.Pipeline:
+    """Finishes what a former run left half loaded, then extracts and loads in rounds.
+
+    Rows and bookmarks are stored together after each round, so that a run of hours that dies loses minutes.
+    """
+    around.listener(StageReached(around.clock.now(), "restore"))
+    extraction = extraction_of(source)
+    restored, folder = partial(_restored, order, extraction, around), folder_of(order.connection, order.target)
+    announcer = damage.survived(restored, folder, extraction.warnings.append)
+    pipeline = announcer.pipeline
     arrivals, form = note_arrivals(extraction), loading.file_format(pipeline.destination.destination_name)
     columns = contracts.columns_of(pipeline)
     while not extraction.is_over:
-        extraction.begin_round(round_rows, ROUND_SECONDS)
+        extraction.begin_round(order.round_rows, ROUND_SECONDS)
         around.listener(StageReached(around.clock.now(), "extract"))
         pipeline.extract(source, loader_file_format=form)
         around.listener(StageReached(around.clock.now(), "normalize"))
@@ -280,6 +290,7 @@ def _load(pipeline: dlt.Pipeline, source: Any, around: Surroundings, round_rows:
             packages.leave_out_empty(pipeline)
             pipeline.load(raise_on_failed_jobs=True)
             announcer.after()
+    return pipeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,23 @@ from exact_source.settings import private_folder
 
 def pipeline_of(connection: str, target: Target) -> dlt.Pipeline:
     """The pipeline of one connection and target. Its state never mixes with that of another database."""
-    folder, name = private_folder("pipelines"), pipeline_name(connection, target)
-    packages.mend(folder / name)
+    folder = folder_of(connection, target)
+    packages.mend(folder)
     pipeline = dlt.pipeline(
-        pipeline_name=name,
+        pipeline_name=folder.name,
         destination=destination_of(target, f"{connection}_{target.part}" if target.part else ""),
         dataset_name=target.dataset,
-        pipelines_dir=str(folder),
+        pipelines_dir=str(folder.parent),
     )
     if target.destination == "duckdb" and not Path(_absolute(target)).exists() and pipeline.first_run is False:
         # The file was taken away: what the state says was read is no longer there.
         pipeline = pipeline.drop()
     return pipeline
+
+
+def folder_of(connection: str, target: Target) -> Path:
+    """Where dlt keeps state, schemas and packages of this pipeline on disk."""
+    return private_folder("pipelines") / pipeline_name(connection, target)
 
 
 def pipeline_name(connection: str, target: Target) -> str:

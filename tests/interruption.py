@@ -61,6 +61,11 @@ class Books:
                 self._alive[path, code].remove(number)
                 self.exact.delete(path, code, _key(code, path, number))
 
+    def write_all(self) -> None:
+        """A row of every table changes, so that every table has something to load."""
+        for (path, code), alive in self._alive.items():
+            self._write(path, code, self.chance.choice(alive))
+
     def _create(self, path: str, code: int) -> None:
         self._last[path] += 1
         self._alive[path, code].append(self._last[path])
