@@ -1,4 +1,4 @@
-"""``pipelines/dagster_defs.py`` in the real Dagster, against a served sandbox, into a DuckDB file."""
+"""``exact_source.dagster`` and ``pipelines/dagster_defs.py`` in the real Dagster, against a served sandbox, into a DuckDB file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import dagster_defs
 import duckdb
 import pytest
-from dagster_defs import ADDS_UP, REJECTED, Notice, Plan
 from sandboxed import REPOSITORY, Home, sandboxed
 
 from exact_source import Surroundings
 from exact_source.clock import ManualClock
+from exact_source.dagster import Notice, Plan, definitions, plan_of, plans_of
+from exact_source.dagster.checks import ADDS_UP, REJECTED
 from exact_source.errors import ConfigurationError
 
 UNTOLD = {"telemetry": {"enabled": False}}
@@ -45,7 +45,7 @@ class Office:
 
     @property
     def definitions(self) -> dg.Definitions:
-        return dagster_defs.definitions([self.plan], self.notices.append)
+        return definitions([self.plan], self.notices.append)
 
     @property
     def divisions(self) -> list[str]:
@@ -106,7 +106,7 @@ def office(connected: Home, tmp_path: Path) -> Iterator[Office]:
     os.environ.update(home.environment)
     try:
         with dg.DagsterInstance.local_temp(str(tmp_path), overrides=UNTOLD) as instance:
-            plan = replace(dagster_defs.plan_of("default"), entities=ENTITIES)
+            plan = replace(plan_of("default"), entities=ENTITIES)
             office = Office(home, instance, plan)
             office.look()
             yield office
@@ -226,7 +226,7 @@ def test_a_short_pause_is_waited_for_until_the_day_turns(office: Office) -> None
     patient = office.home.folder / "patient_defs.py"
     patient.write_text(
         "from dataclasses import replace\n"
-        "from dagster_defs import definitions, plan_of\n"
+        "from exact_source.dagster import definitions, plan_of\n"
         "plan = replace(plan_of('default'), divisions=[" + office.divisions[1] + "], longest_pause=100_000.0)\n"
         "defs = definitions([plan])\n"
     )
@@ -292,8 +292,8 @@ def test_every_connection_has_its_own_and_one_with_wrong_settings_is_left_out(of
     os.environ["SOURCES__EXACT_ONLINE__CONNECTIONS__SHOP__DIVISIONS"] = "124132,124133"
     os.environ["SOURCES__EXACT_ONLINE__CONNECTIONS__SHOP__SCHEDULE"] = "30 4 * * 1-5"
     os.environ["SOURCES__EXACT_ONLINE__CONNECTIONS__WRONG__REGION"] = "moon"
-    plans = dagster_defs.plans_of(["default", "shop", "wrong"])
-    found = dagster_defs.definitions(plans)
+    plans = plans_of(["default", "shop", "wrong"])
+    found = definitions(plans)
     assert [plan.connection for plan in plans] == ["default", "shop"]
     assert found.resolve_schedule_def("exact_online_shop_schedule").cron_schedule == "30 4 * * 1-5"
     assets = found.resolve_asset_graph()
@@ -302,7 +302,7 @@ def test_every_connection_has_its_own_and_one_with_wrong_settings_is_left_out(of
     assert partitions.get_partition_keys() == ["124132", "124133"]
     assert assets.get(plans[1].key("divisions")).partitions_def is None
     with pytest.raises(ConfigurationError, match="moon"):
-        dagster_defs.plans_of(["wrong"])
+        plans_of(["wrong"])
 
 
 def test_dagster_finds_the_definitions_valid(office: Office) -> None:
