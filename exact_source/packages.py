@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ MADE, NORMALIZED, LOADED = (
 )
 # The schema of a package that appends, as it was before: with it the package merges.
 MERGING = "merging_schema.json"
+MERGE = ".sql"  # the suffix of dlt's jobs that merge
+UNENDED = (PackageStorage.STARTED_JOBS_FOLDER, PackageStorage.NEW_JOBS_FOLDER)
 MAKING_WAITS = (0.1, 0.3, 1.0, 3.0)  # seconds between tries to make tables that others make too
 PORTION = 2**20
 MERGE_HINTS = ("dedup_sort", "hard_delete")
@@ -60,6 +62,8 @@ def mend(folder: Path) -> None:
             package.rename(folder / LOADED / package.name)
         elif (package / MERGING).exists():
             _start_over(package)
+        else:
+            _merge_again(package)
 
 
 def _left_over(folder: Path) -> list[Path]:
@@ -127,18 +131,54 @@ def _start_over(package: Path) -> None:
 
     Its rows that were appended are replaced by themselves. May be broken off as well: the kept schema goes last.
     """
-    new = package / PackageStorage.NEW_JOBS_FOLDER
-    for name in (PackageStorage.STARTED_JOBS_FOLDER, PackageStorage.COMPLETED_JOBS_FOLDER, new.name):
-        for job in (package / name).glob("*"):
-            if job.suffix == ".sql":  # a merge that dlt will make anew
-                job.unlink()
-            elif not job.name.startswith("_dlt_"):
-                (package / PackageStorage.PENDING_TRANSITIONS_FOLDER / job.name).unlink(missing_ok=True)
-                job.replace(new / job.name)
+    _put_back(package, lambda _: True)
+    (package / MERGING).replace(package / PackageStorage.SCHEMA_FILE_NAME)
+
+
+def _merge_again(package: Path) -> None:
+    """Has dlt make the merges anew that a load had not ended when it was broken off, and load what they need.
+
+    dlt would go on with the statements that it wrote, which a power cut may have left empty: rows would be missing, and
+    nothing would tell. May be broken off as well: the statements go last.
+    """
+    waiting = [job for state in UNENDED for job in (package / state).glob(f"*{MERGE}")]
+    if not waiting:
+        return
+    tables = json.loads((package / PackageStorage.SCHEMA_FILE_NAME).read_text("utf-8"))["tables"]
+    merged = {_table(job) for job in (package / PackageStorage.COMPLETED_JOBS_FOLDER).glob(f"*{MERGE}")}
+
+    def is_unmerged(table: str) -> bool:
+        while "parent" in tables[table]:
+            table = tables[table]["parent"]
+        return table not in merged and tables[table].get("write_disposition") == "merge"
+
+    _put_back(package, is_unmerged)
+
+
+def _put_back(package: Path, is_wanted: Callable[[str], bool]) -> None:
+    """Makes jobs new again that were started or completed, of the tables that are wanted; merges are left to dlt.
+
+    dlt's own tables stay as they are: their rows would come twice.
+    """
+    new, merges = package / PackageStorage.NEW_JOBS_FOLDER, []
+    for state in (*UNENDED, PackageStorage.COMPLETED_JOBS_FOLDER):
+        for job in (package / state).glob("*"):
+            if job.name.startswith("_dlt_") or not is_wanted(_table(job)):
+                continue
+            if job.suffix == MERGE:
+                merges.append(job)
+                continue
+            (package / PackageStorage.PENDING_TRANSITIONS_FOLDER / job.name).unlink(missing_ok=True)
+            job.replace(new / job.name)
     updates = package / PackageStorage.SCHEMA_UPDATES_FILE_NAME
     if not updates.exists():
         _write(updates, "{}")  # tells dlt to prepare the tables, those between as well
-    (package / MERGING).replace(package / PackageStorage.SCHEMA_FILE_NAME)
+    for merge in merges:
+        merge.unlink()
+
+
+def _table(job: Path) -> str:
+    return job.name.partition(".")[0]
 
 
 def make_tables(pipeline: dlt.Pipeline, clock: Clock) -> None:
