@@ -40,7 +40,8 @@ def notices_of(context: dg.RunStatusSensorContext) -> list[Notice]:
 
 
 def notifying(tell: Notify) -> list[dg.SensorDefinition]:
-    """Sensors that hand what went wrong in the runs of this code location to ``tell``."""
+    """Sensors that hand what went wrong in the runs of this code location to ``tell``; on unless switched off."""
+    running = dg.DefaultSensorStatus.RUNNING
 
     def told(context: dg.RunStatusSensorContext) -> None:
         for notice in notices_of(context):
@@ -50,6 +51,8 @@ def notifying(tell: Notify) -> list[dg.SensorDefinition]:
         told(context)
 
     return [
-        dg.run_failure_sensor(name="exact_online_failed_runs")(failed),
-        dg.run_status_sensor(name="exact_online_failed_checks", run_status=dg.DagsterRunStatus.SUCCESS)(told),
+        dg.run_failure_sensor(name="exact_online_failed_runs", default_status=running)(failed),
+        dg.run_status_sensor(
+            name="exact_online_failed_checks", run_status=dg.DagsterRunStatus.SUCCESS, default_status=running
+        )(told),
     ]

@@ -91,6 +91,7 @@ class Office:
         event = result.get_run_success_event() if result.success else result.get_run_failure_event()
         context = dg.build_run_status_sensor_context(name, event, self.instance, run)
         sensor = self.definitions.resolve_sensor_def(name)
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
         sensor(context if result.success else context.for_run_failure())
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
