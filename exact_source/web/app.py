@@ -1,0 +1,83 @@
+"""What is answered at each path. Endpoints are plain functions, which run in threads of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from exact_source import status
+from exact_source.clock import Clock
+from exact_source.errors import ConfigurationError, ExactError
+from exact_source.redaction import masked
+from exact_source.settings import Settings, check_name
+from exact_source.status_schema import SCHEMA
+from exact_source.tokens import TokenStore
+from exact_source.web import paths
+from exact_source.web.gate import Gate
+
+EXIT_CODE = "Exact-Source-Exit-Code"  # of the worst connection, as the status document has it
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What the endpoints work with. ``settings``: of the default connection. ``places``: settings given by hand."""
+
+    settings: Settings
+    places: Mapping[str, object]
+    clock: Clock
+
+    def health(self, _request: Request) -> Response:
+        """Whether the store answers; tells nothing else."""
+        try:
+            with closing(TokenStore.from_settings(self.settings)) as store:
+                store.names()
+        except ExactError:
+            return _json({"status": "unavailable"}, 503)
+        return _json({"status": "ok"})
+
+    def status(self, request: Request) -> Response:
+        """The document that ``exact-source status --json`` prints."""
+        names = request.query_params.getlist("connection")
+        try:
+            for name in names:
+                check_name(name)
+        except ConfigurationError as error:
+            return _failed(error, 400)
+        try:
+            told = status.document(names, self.clock.now(), **self.places)
+        except ExactError as error:
+            return _failed(error, 503)
+        return _json(told, headers={EXIT_CODE: str(told["exit_code"])})
+
+    def schema(self, _request: Request) -> Response:
+        return _json(SCHEMA)
+
+
+def application(office: Office) -> ASGIApp:
+    """All that is served."""
+    routes = [
+        Route(paths.HEALTH, office.health),
+        Route(paths.STATUS, office.status),
+        Route(paths.STATUS_SCHEMA, office.schema),
+    ]
+    return Gate(Starlette(routes=routes), office.settings.serve_token)
+
+
+def _failed(error: ExactError, status_code: int) -> Response:
+    told = {"error": masked(str(error)), "error_type": type(error).__name__, "exit_code": error.exit_code}
+    return _json(told, status_code)
+
+
+def _json(value: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Written as the command line writes it."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return Response(text, status_code, headers, media_type="application/json")
