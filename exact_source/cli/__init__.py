@@ -29,6 +29,7 @@ COMMANDS = {
     "alerts": "List open problems, look for those that need no run, and try the channels.",
     "webhooks": "List, send and replay what subscribers are told of changed data.",
     "serve": "Serve status and a page to connect over HTTP.",
+    "invite": "Make a link by which somebody connects, and sees nothing else.",
     "actions": "List the actions, or tell what one takes and gives.",
     "call": "Call an action: read or write single records on request.",
     "sandbox": "Serve a make-believe Exact Online on this machine.",

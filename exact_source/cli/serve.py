@@ -33,14 +33,15 @@ def command(host: str, port: int, token_store: str | None) -> None:
     """
     places = options.given(token_store=token_store)
     try:
-        app, server = (import_module(f"exact_source.web.{name}") for name in ("app", "server"))
+        office, server = (import_module(f"exact_source.web.{name}") for name in ("office", "server"))
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
         raise ConfigurationError("the server needs starlette and uvicorn: pip install 'exact-source[serve]'") from None
-    office = app.Office(load_settings(DEFAULT_CONNECTION, **places), places, SystemClock())
-    server.check_guarded(host, office)
+    settings = load_settings(DEFAULT_CONNECTION, **places)
+    server.check_guarded(host, settings)
     with closing(server.bound(host, port)) as listening:
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listening.getsockname()[1]}"
-        server.serve(office, listening, lambda: click.echo(address))
+        taken = listening.getsockname()[1]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{taken}"
+        told = office.Office(settings, places, SystemClock(), taken)
+        server.serve(told, listening, lambda: click.echo(address))

@@ -15,30 +15,29 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from exact_source import status
-from exact_source.clock import Clock
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.redaction import masked
-from exact_source.settings import Settings, check_name
+from exact_source.settings import check_name
 from exact_source.status_schema import SCHEMA
 from exact_source.tokens import TokenStore
 from exact_source.web import paths
+from exact_source.web.consenting import Reception, with_body
 from exact_source.web.gate import Gate
+from exact_source.web.office import Office
 
 EXIT_CODE = "Exact-Source-Exit-Code"  # of the worst connection, as the status document has it
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
-    """What the endpoints work with. ``settings``: of the default connection. ``places``: settings given by hand."""
+class Monitor:
+    """How connections stand, for programs."""
 
-    settings: Settings
-    places: Mapping[str, object]
-    clock: Clock
+    office: Office
 
     def health(self, _request: Request) -> Response:
         """Whether the store answers; tells nothing else."""
         try:
-            with closing(TokenStore.from_settings(self.settings)) as store:
+            with closing(TokenStore.from_settings(self.office.settings)) as store:
                 store.names()
         except ExactError:
             return _json({"status": "unavailable"}, 503)
@@ -53,7 +52,7 @@ class Office:
         except ConfigurationError as error:
             return _failed(error, 400)
         try:
-            told = status.document(names, self.clock.now(), **self.places)
+            told = status.document(names, self.office.clock.now(), **self.office.places)
         except ExactError as error:
             return _failed(error, 503)
         return _json(told, headers={EXIT_CODE: str(told["exit_code"])})
@@ -64,10 +63,17 @@ class Office:
 
 def application(office: Office) -> ASGIApp:
     """All that is served."""
+    monitor, reception = Monitor(office), Reception(office)
+    invitation = f"{paths.INVITATIONS}{{token}}"
     routes = [
-        Route(paths.HEALTH, office.health),
-        Route(paths.STATUS, office.status),
-        Route(paths.STATUS_SCHEMA, office.schema),
+        Route(paths.HEALTH, monitor.health),
+        Route(paths.STATUS, monitor.status),
+        Route(paths.STATUS_SCHEMA, monitor.schema),
+        Route(paths.CONNECTIONS, reception.connections),
+        Route(paths.CONNECT, with_body(reception.connect), methods=["POST"]),
+        Route(invitation, reception.invited),
+        Route(invitation, with_body(reception.accept), methods=["POST"]),
+        Route("/{path:path}", reception.callback),
     ]
     return Gate(Starlette(routes=routes), office.settings.serve_token)
 

@@ -56,7 +56,7 @@ class Gate:
 
     async def _passed(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        if not paths.is_open(request.url.path, request.url.query):
+        if not paths.is_open(scope["path"], request.url.query):
             refused = refusal(self._token, _visitor(request))
             if refused is not None:
                 headers = {"WWW-Authenticate": CHALLENGE} if refused.status == 401 else {}

@@ -12,7 +12,9 @@ import uvicorn
 
 from exact_source.errors import ConfigurationError
 from exact_source.setting_values import is_loopback
-from exact_source.web.app import Office, application
+from exact_source.settings import Settings
+from exact_source.web.app import application
+from exact_source.web.office import Office
 
 MOST_CONNECTIONS = 500
 LAST_SECONDS = 3  # for requests that are under way when it is told to stop
@@ -30,9 +32,9 @@ def bound(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def check_guarded(host: str, office: Office) -> None:
+def check_guarded(host: str, settings: Settings) -> None:
     """ConfigurationError for an address that others can reach while nothing is asked of them."""
-    if office.settings.serve_token is None and not is_loopback(host):
+    if settings.serve_token is None and not is_loopback(host):
         raise ConfigurationError(
             f"{host} can be reached from other machines: write a serve_token of at least 16 characters under"
             " [sources.exact_online] in .dlt/secrets.toml, or leave --host at 127.0.0.1"
