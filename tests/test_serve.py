@@ -7,8 +7,6 @@ import json
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +15,10 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from command_line import Desk, read_json
+from connecting import MAINTENANCE, TOKEN_CALL
 from exact_source.status_schema import SCHEMA
-from leaks import WATCH, unheard
-
-TOKEN = WATCH.keep_secret("open-sesame-for-the-tests-0123")
-WITH_TOKEN = {"SOURCES__EXACT_ONLINE__SERVE_TOKEN": TOKEN}
-
-
-@contextmanager
-def served(desk: Desk, *arguments: str, **environment: str) -> Iterator[httpx.Client]:
-    """A server of the desk, and a browser on it that follows no redirect. It has to end well."""
-    process = desk.start("serve", "--port", "0", *arguments, **environment)
-    assert process.stdout is not None
-    address = process.stdout.readline().strip()
-    assert address, process.communicate(timeout=60)[1]
-    try:
-        with unheard(), httpx.Client(base_url=address, trust_env=False, timeout=60) as browser:
-            yield browser
-    finally:
-        process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=60)
-    desk.has_kept_its_secrets("".join(said))
-    assert (process.returncode, said) == (0, ("", ""))
+from leaks import unheard
+from served import TOKEN, WITH_TOKEN, Browser, served
 
 
 def without_moments(document: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +126,19 @@ def test_it_ends_when_it_is_told_to(desk: Desk, number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
+
+
+def test_it_ends_although_exact_does_not_answer(desk: Desk) -> None:
+    process = desk.start("serve", "--port", "0")
+    assert process.stdout is not None
+    with unheard(), httpx.Client(base_url=process.stdout.readline().strip(), trust_env=False, timeout=60) as client:
+        person = Browser(client)
+        answer = desk.exact.consent(person.press_connect().headers["location"])
+        desk.exact.fail_next(20, TOKEN_CALL, MAINTENANCE)  # to which a consent listens for two minutes
+        desk.exact.before_call(1, TOKEN_CALL, lambda: process.send_signal(signal.SIGTERM))
+        cut_off = person.get(answer)
+        ended = process.communicate(timeout=60)
+    assert (process.returncode, ended, cut_off.status_code) == (0, ("", ""), 500)
 
 
 @pytest.mark.parametrize(
