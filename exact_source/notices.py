@@ -129,14 +129,11 @@ class Notices:
         again = {"arrivals": NOTICES.c.arrivals + 1, "read_by": "[]"}
         return bool(session.execute(NOTICES.update().where(which).values(again)).rowcount)
 
-    def waiting(self, connection: str | None = None, divisions: Collection[int] | None = None) -> list[Held]:
-        """What waits, the oldest first: for a connection, in these divisions, or everything."""
+    def waiting(self) -> list[Held]:
+        """What is stored, the oldest first."""
         query = sa.select(NOTICES).order_by(NOTICES.c.received_at, NOTICES.c.id)
         with self._store.translated(), self._store.transaction(is_write=False) as session:
-            found = [_held(row) for row in session.execute(query).mappings()]
-        return [
-            one for one in found if connection not in one.read_by and (divisions is None or one.division in divisions)
-        ]
+            return [_held(row) for row in session.execute(query).mappings()]
 
     def settle(self, connection: str, done: Iterable[Held], owners: Collection[str]) -> None:
         """Notes that a connection is done with notices as it saw them; what came again since goes on waiting.
