@@ -22,7 +22,7 @@ ORDER = """
     renewal auth identity consent loopback
     notice_content notices
     ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction warehouse mirror loading deletions contracts rejection_log history request_files request_log telemetry signing alert_problems alert_rules alert_messages alert_store alert_delivery alerts webhook_queue webhook_delivery webhooks observers opening sessions proxy resources source drift books
-    packages changes orders targets runs parts notified health status_schema status plan actions
+    packages changes orders targets runs parts notified subscriptions health status_schema status plan actions
     intents row_writes writeback destination
     sandbox cli __main__
 """.split()

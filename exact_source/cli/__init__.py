@@ -28,6 +28,7 @@ COMMANDS = {
     "logs": "Show the requests to Exact that were made.",
     "alerts": "List open problems, look for those that need no run, and try the channels.",
     "webhooks": "List, send and replay what subscribers are told of changed data.",
+    "notices": "List what Exact told of changes, and subscribe to it.",
     "actions": "List the actions, or tell what one takes and gives.",
     "call": "Call an action: read or write single records on request.",
     "sandbox": "Serve a make-believe Exact Online on this machine.",

@@ -2,7 +2,8 @@
 
 ``GET /_sandbox/requests`` lists every request so far. The rest is POST with JSON: ``fault`` (as in a script: ``fault``,
 ``path``, ``times``, ``after_calls``, … and the fault's details), ``heal``, ``advance`` (``days``, ``minutes``,
-``seconds``), ``touch``, ``delete`` and ``process`` (``division``, ``entity``, ``key``), ``notify`` (``division``, ``topic``, ``key``, ``action``), ``business_day``.
+``seconds``), ``touch``, ``delete`` and ``process`` (``division``, ``entity``, ``key``),
+``notify`` (``division``, ``topic``, ``key``, ``action``), ``business_day``.
 """
 
 from __future__ import annotations
