@@ -78,7 +78,7 @@ def listening(answer: Callable[[bytes], int]) -> Iterator[Posted]:
     """An address on a real socket that answers each body with a status."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             posted.bodies.append(body)
             posted.statuses.append(answer(body))
@@ -86,7 +86,7 @@ def listening(answer: Callable[[bytes], int]) -> Iterator[Posted]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: Any) -> None:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

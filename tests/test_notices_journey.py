@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,17 @@ import httpx
 import pytest
 
 from command_line import Desk, read_json
-from exact_notices import SETTING, Posted, listening, receiving
-from exact_source.clock import ManualClock
-from exact_source.notices import take
-from exact_source.sandbox import Options, Sandbox
+from exact_notices import SETTING, Posted, content, listening, receiving, sealed
+from exact_source import Order, Surroundings, notified, run
+from exact_source.clock import ManualClock, SystemClock
+from exact_source.notices import Notices, take
+from exact_source.sandbox import Fault, Options, Sandbox
 from leaks import WATCH
 
 BUSY = Options(minutely_limit=100_000, daily_limit=1_000_000, error_limit=0)
 ENTITIES = {"SOURCES__EXACT_ONLINE__ENTITIES": "accounts, items, addresses, sales_invoices, sales_invoice_lines"}
 TOPICS = ["Accounts", "Items", "SalesInvoices"]
-WATCH.keep_secret(Sandbox.webhook_secret)
+SANDBOX: dict[str, object] = {"webhook_secret": WATCH.keep_secret(Sandbox.webhook_secret)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,6 @@ class Office:
     """A user with a connection to the sandbox, and the address where notices come in."""
 
     sandbox: Sandbox
-    url: str
     posted: Posted
     desk: Desk
 
@@ -67,19 +68,159 @@ class Office:
         self.sandbox._service.forget_requests()
         return done
 
-    def write(self, method: str, path: str, body: object = None) -> str:
-        """A row written by another app of the same user; the key of a new one."""
-        asked = {"response_type": "code", "client_id": Sandbox.client_id, "redirect_uri": Sandbox.redirect_uri}
-        with httpx.Client(base_url=self.url, trust_env=False, headers={"Accept": "application/json"}) as http:
-            told = self.desk.run("request", method, path, "--division", str(self.first), *_data(body), "--raw")
-        del asked
+    def request(self, method: str, path: str, body: object = None, division: int | None = None) -> Any:
+        """What another program of the same user asks of Exact."""
+        data = [] if body is None else ["--data", json.dumps(body)]
+        where = ["--division", str(division or self.first)]
+        told = self.run("request", method, path, *where, *data, "--json")
         assert told.exit_code == 0, told.output
-        return str(told.output)
+        self.calls()
+        return read_json(told)["rows"]
+
+    def account(self, name: str) -> str:
+        [row] = self.request("POST", "crm/Accounts", {"Name": name})
+        return str(row["ID"])
+
+    def waiting(self) -> list[tuple[int, str, list[str], int]]:
+        told = read_json(self.run("notices", "list", "--json"))
+        return [(one["division"], one["topic"], one["entities"], one["notices"]) for one in told]
 
     @property
     def first(self) -> int:
         return self.sandbox.divisions[0]
 
 
-def _data(body: object) -> list[str]:
-    return []
+@contextmanager
+def opened(home: Path) -> Iterator[Office]:
+    """Connected and loaded, with an address that takes notices in; not subscribed yet."""
+    sandbox, settings = Sandbox(ManualClock(), scale="bare", options=BUSY), receiving(home, **SANDBOX)
+    with sandbox.serve() as served, listening(lambda body: take(body, settings, SystemClock())) as posted:
+        desk = Desk(Served(sandbox, served.url), home)  # type: ignore[arg-type]
+        desk.connect()
+        office = Office(sandbox, posted, desk)
+        assert office.load().exit_code == 0
+        office.calls()
+        yield office
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    """Subscribed to everything that is read."""
+    with opened(tmp_path) as found:
+        told = found.run("notices", "subscribe", "--callback", found.posted.url, "--json")
+        assert told.exit_code == 0, told.output
+        found.calls()
+        found.posted.bodies.clear()
+        yield found
+
+
+def test_a_change_in_exact_is_loaded_by_two_calls_and_nothing_else_is_asked(office: Office) -> None:
+    key = office.account("Told at once")
+    assert [one["Key"] for one in office.posted.contents] == [key]
+    assert office.posted.statuses[-1] == 200
+    assert office.waiting() == [(office.first, "Accounts", ["accounts"], 1)]
+    told = office.load("--notified")
+    assert (told.exit_code, read_json(told)["rows"]) == (0, 1)
+    assert office.calls() == [f"GET {office.first}/sync/Deleted", f"GET {office.first}/sync/CRM/Accounts"]
+    assert office.desk.rows(f"select name from exact_online.accounts where id = '{key}'") == [("Told at once",)]
+    assert office.waiting() == []
+
+
+def test_without_a_notice_exact_is_asked_nothing(office: Office) -> None:
+    told = office.load("--notified")
+    report = read_json(told)
+    assert (told.exit_code, report["status"], report["calls"], report["entities"]) == (0, "succeeded", 0, [])
+    assert "no notices wait for connection default; nothing was read" in told.stderr
+    assert office.calls() == []
+
+
+def test_a_deletion_that_exact_tells_of_removes_the_row(office: Office) -> None:
+    key = office.account("Soon gone")
+    assert office.load("--notified").exit_code == 0
+    office.request("DELETE", f"crm/Accounts(guid'{key}')")
+    assert [one["Action"] for one in office.posted.contents] == ["Create", "Delete"]
+    assert office.load("--notified").exit_code == 0
+    assert office.desk.rows(f"select count(*) from exact_online.accounts where id = '{key}'") == [(0,)]
+    assert office.waiting() == []
+
+
+def test_a_notice_that_comes_while_a_run_reads_waits_for_the_next_one(office: Office) -> None:
+    settings = receiving(office.desk.home, **SANDBOX)
+    before, during = (content(office.first, Key=key, EventCreatedOn=None) for key in ("before", "during"))
+    again = content(office.first, Key="again", EventCreatedOn=None)
+    for text in (before, again):
+        assert take(sealed(text, Sandbox.webhook_secret), settings, SystemClock()) == 200
+    overrides = {**office.desk.overrides, "entities": "accounts"}
+    order = Order(target=office.desk.place.target)
+    waited = notified.begun(order, overrides)
+    for text in (during, again):
+        assert take(sealed(text, Sandbox.webhook_secret), settings, SystemClock()) == 200
+    assert waited.order is not None
+    report = run(waited.order, Surroundings(overrides=overrides))
+    assert notified.ended(order, waited, overrides, report) == 2
+    with closing(Notices(settings.token_store)) as notices:
+        assert sorted(one.key for one in notices.waiting()) == ["again", "during"]
+
+
+def test_a_pair_that_fails_keeps_its_notice(office: Office) -> None:
+    office.account("Told")
+    office.request("POST", "logistics/Items", {"Code": "N-1", "Description": "Told as well"})
+    office.sandbox.fail_every(1, Fault.FORBIDDEN, path="sync/Logistics/Items")
+    assert office.load("--notified").exit_code == 6
+    assert office.waiting() == [(office.first, "Items", ["items"], 1)]
+    office.sandbox.heal()
+    assert office.load("--notified").exit_code == 0
+    assert office.waiting() == []
+
+
+def test_what_a_connection_does_not_read_is_dropped_with_a_word(office: Office) -> None:
+    for topic in ("GLAccounts", "Riddles"):
+        body = sealed(content(office.first, topic), Sandbox.webhook_secret)
+        assert httpx.post(office.posted.url, content=body, trust_env=False).status_code == 200
+    assert office.waiting() == [(office.first, "GLAccounts", [], 1), (office.first, "Riddles", [], 1)]
+    assert "topic Riddles is unknown" in office.run("notices", "list").stderr
+    told = office.load("--notified")
+    assert told.exit_code == 0
+    assert "notices of unknown topics are dropped: Riddles" in told.stderr
+    assert "notices of what connection default does not read are dropped: GLAccounts" in told.stderr
+    assert (office.waiting(), office.calls()) == ([], [])
+
+
+def test_subscribing_asks_for_each_division_and_topic_once(tmp_path: Path) -> None:
+    with opened(tmp_path) as office:
+        one, two = office.sandbox.divisions[:2]
+        wanted = ["--callback", office.posted.url, "--division", str(one), "--division", str(two), "--json"]
+        told = office.run("notices", "subscribe", *wanted)
+        assert told.exit_code == 0, told.output
+        assert [(row["division"], row["topic"], row["status"]) for row in read_json(told)] == [
+            (division, topic, "subscribed") for division in (one, two) for topic in TOPICS
+        ]
+        path = "webhooks/WebhookSubscriptions"
+        assert office.calls() == [f"{verb} {code}/{path}" for code in (one, two) for verb in ("GET", *["POST"] * 3)]
+        assert office.posted.bodies == [b""] * 6
+        told = office.run("notices", "subscribe", *wanted)
+        assert {row["status"] for row in read_json(told)} == {"there"}
+        assert office.calls() == [f"GET {one}/{path}", f"GET {two}/{path}"]
+        told = office.run("notices", "unsubscribe", "--topic", "Items", "--division", str(one), "--json")
+        assert read_json(told) == [{"division": one, "topic": "Items", "status": "removed", "error": None}]
+        left = read_json(office.run("notices", "subscriptions", "--division", str(one), "--json"))
+        assert sorted(row["topic"] for row in left) == ["Accounts", "SalesInvoices"]
+        told = office.run("notices", "subscribe", *wanted)
+        assert [row["topic"] for row in read_json(told) if row["status"] == "subscribed"] == ["Items"]
+
+
+def test_a_callback_that_exact_would_refuse_is_refused_before_it_is_asked(office: Office) -> None:
+    for url, told in [
+        ("http://app.example.com/hook", "must start with https://"),
+        ("https://127.0.0.1/hook", "https address that Exact can reach"),
+        ("https://app.example.org/hook", "app.example.org is not of login.example.com"),
+        ("https://example.com.evil.net/hook", "is not of login.example.com"),
+        ("https://me:pw@app.example.com/hook", "user"),
+    ]:
+        away = {"BASE_URL": "https://start.exactonline.nl", "REDIRECT_URI": "https://login.example.com/back"}
+        environment = {f"SOURCES__EXACT_ONLINE__{name}": value for name, value in away.items()}
+        refused = office.desk.run("notices", "subscribe", "--callback", url, **environment)
+        assert refused.exit_code == 2
+        assert told in refused.stderr
+    assert office.run("notices", "subscribe", "--callback", office.posted.url, "--topic", "Nope").exit_code == 2
+    assert office.calls() == []

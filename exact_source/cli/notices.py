@@ -80,9 +80,8 @@ def subscribe(ctx: click.Context, /, callback: str, as_json: bool, **given: Any)
 
     What is there already stays. Exact posts an empty body to the address first, which must answer 200.
     """
-    with _at_desk(given) as (opened, divisions):
-        settings = opened.settings
-        names = notified.reader(settings).entities
+    with _at_desk(given, callback) as (opened, divisions):
+        names = notified.reader(opened.settings).entities
         done = _told(subscriptions.subscribe(opened, divisions, given["topics"] or topics_of(names), callback))
     _end(ctx, done, as_json=as_json)
 
@@ -126,14 +125,14 @@ def unsubscribe(ctx: click.Context, /, callback: str | None, is_all: bool, as_js
 
 
 @contextmanager
-def _at_desk(given: dict[str, Any]) -> Iterator[tuple[Desk, Sequence[int]]]:
+def _at_desk(given: dict[str, Any], callback: str | None = None) -> Iterator[tuple[Desk, Sequence[int]]]:
     """An open connection and its divisions. What Exact would refuse anyway is refused before."""
     connection = given["connection"]
     places = options.given(**{name: given[name] for name in ("region", "base_url", "token_store")})
     settings = load_settings(connection, **places)
     subscriptions.check_topics(given.get("topics") or ())
-    if given.get("callback"):
-        subscriptions.check_callback(settings, given["callback"])
+    if callback is not None:
+        subscriptions.check_callback(settings, callback)
     divisions = given["divisions"] or sorted(notified.reader(settings).divisions)
     if not divisions:
         raise ConfigurationError(f"no division of connection {connection} is known; run {settings.connect_command}")
