@@ -15,9 +15,13 @@ import pytest
 from command_line import Desk, read_json
 from exact_notices import SETTING, Posted, content, listening, receiving, sealed
 from exact_source import Order, Surroundings, notified, run
+from exact_source.auth import Authorizer
 from exact_source.clock import ManualClock, SystemClock
+from exact_source.consent import Question, connect
 from exact_source.notices import Notices, take
 from exact_source.sandbox import Fault, Options, Sandbox
+from exact_source.settings import load_settings
+from exact_source.tokens import TokenStore
 from leaks import WATCH
 
 BUSY = Options(minutely_limit=100_000, daily_limit=1_000_000, error_limit=0)
@@ -55,8 +59,8 @@ class Office:
     def run(self, *arguments: str) -> Any:
         return self.desk.run(*arguments, **ENTITIES, **{SETTING: Sandbox.webhook_secret})
 
-    def load(self, *arguments: str) -> Any:
-        return self.desk.load(*arguments, "--json", **ENTITIES, **{SETTING: Sandbox.webhook_secret})
+    def load(self, *arguments: str, **more: str) -> Any:
+        return self.desk.load(*arguments, "--json", **ENTITIES, **{SETTING: Sandbox.webhook_secret}, **more)
 
     def calls(self) -> list[str]:
         """What was asked of Exact since this was asked last, tokens left out."""
@@ -101,6 +105,18 @@ def opened(home: Path) -> Iterator[Office]:
         assert office.load().exit_code == 0
         office.calls()
         yield office
+
+
+def open_shop(office: Office) -> dict[str, str]:
+    """Another connection to the same divisions, with an app of its own; its settings as environment variables."""
+    app = {"client_id": "0a5f2c1e-1f0b-4c0e-9a53-2d1e7c9b8a41", "client_secret": WATCH.keep_secret("shop-secret")}
+    office.sandbox.register(**app, redirect_uri=Sandbox.redirect_uri)
+    settings = load_settings("shop", **{**office.desk.overrides, **app})
+    with closing(TokenStore.from_settings(settings)) as store, Authorizer(settings, store, SystemClock()) as authorizer:
+        question = Question(settings, SystemClock())
+        connect(authorizer, question.answered(office.sandbox.consent(question.url)), question.redirect_uri)
+    own = {"DATASET": "shop", **{name.upper(): value for name, value in app.items()}}
+    return {f"SOURCES__EXACT_ONLINE__CONNECTIONS__SHOP__{name}": value for name, value in own.items()}
 
 
 @pytest.fixture
@@ -224,3 +240,60 @@ def test_a_callback_that_exact_would_refuse_is_refused_before_it_is_asked(office
         assert told in refused.stderr
     assert office.run("notices", "subscribe", "--callback", office.posted.url, "--topic", "Nope").exit_code == 2
     assert office.calls() == []
+
+
+def test_a_division_that_refuses_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    with opened(tmp_path) as office:
+        one, two = office.sandbox.divisions[:2]
+        office.sandbox.fail_every(1, Fault.FORBIDDEN, path=f"{one}/webhooks", method="POST")
+        wanted = ["--callback", office.posted.url, "--division", str(one), "--division", str(two), "--json"]
+        told = office.run("notices", "subscribe", *wanted)
+        assert told.exit_code == 6
+        assert [(row["division"], row["topic"], row["status"]) for row in read_json(told)] == [
+            (one, None, "refused"),
+            *((two, topic, "subscribed") for topic in TOPICS),
+        ]
+        assert f"division {one}: " in told.stderr
+
+
+def test_a_subscription_whose_answer_was_lost_is_not_made_twice(tmp_path: Path) -> None:
+    with opened(tmp_path) as office:
+        office.sandbox.fail_next(1, Fault.LOST_ANSWER, path="webhooks", method="POST")
+        wanted = ["--callback", office.posted.url, "--topic", "Items", "--division", str(office.first), "--json"]
+        told = office.run("notices", "subscribe", *wanted)
+        assert [row["status"] for row in read_json(told)] == ["subscribed"]
+        assert [one.partition(" ")[0] for one in office.calls()].count("POST") == 1
+        assert office.posted.bodies == [b""]
+
+
+def test_a_topic_that_another_address_has_is_told_and_left_alone(tmp_path: Path) -> None:
+    with opened(tmp_path) as office:
+        here = ["--topic", "Items", "--division", str(office.first), "--json"]
+        assert office.run("notices", "subscribe", "--callback", office.posted.url + "/old", *here).exit_code == 0
+        told = office.run("notices", "subscribe", "--callback", office.posted.url, *here)
+        assert (told.exit_code, read_json(told)[0]["status"]) == (2, "elsewhere")
+        assert "posted to another address" in told.stderr
+        assert office.run("notices", "unsubscribe", "--all", *here[2:]).exit_code == 0
+        assert read_json(office.run("notices", "subscriptions", *here[2:])) == []
+        assert office.run("notices", "subscribe", "--callback", office.posted.url, *here).exit_code == 0
+
+
+def test_two_connections_with_one_division_both_read_what_was_told_of_it(office: Office) -> None:
+    shop = open_shop(office)
+    assert office.load("--connection", "shop", **shop).exit_code == 0
+    key = office.account("For both")
+    question = "select count(*) from {}.accounts where id = '" + key + "'"
+    first = office.load("--notified", **shop)
+    assert (first.exit_code, read_json(first)["rows"]) == (0, 1)
+    assert office.desk.rows(question.format("shop")) == [(0,)]
+    both = office.load("--notified", "--all-connections", **shop)
+    assert [(one["connection"], one["rows"]) for one in read_json(both)["connections"]] == [("default", 0), ("shop", 1)]
+    assert office.desk.rows(question.format("shop")) == [(1,)]
+    assert office.waiting() == []
+
+
+def test_options_that_choose_what_is_read_do_not_go_with_notices(office: Office) -> None:
+    for more in (["--division", "1"], ["--entity", "items"], ["--only", "1:items"], ["--full-refresh"], ["--sandbox"]):
+        told = office.run("run", "--notified", *more)
+        assert told.exit_code == 2, more
+        assert "notice" in told.stderr
