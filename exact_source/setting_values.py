@@ -80,6 +80,15 @@ def bearer_token(value: object) -> Secret:
     return Secret(found)
 
 
+def secrets(value: object) -> tuple[Secret, ...]:
+    """One secret, or a list of them, in an environment variable as JSON. One alone may hold any letters."""
+    is_one = isinstance(value, str) and not value.lstrip().startswith("[")
+    found = tuple(secret(one) for one in ([value] if is_one else _items(value)))
+    if not all(one.reveal() for one in found):
+        raise UnusableValue("holds an empty secret")
+    return found
+
+
 def region(value: object) -> str:
     name = text(value).lower().removeprefix(".")
     name = REGION_ALIASES.get(name, name)

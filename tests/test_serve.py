@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from command_line import Desk, read_json
 from connecting import MAINTENANCE, TOKEN_CALL
+from exact_notices import SECRET, SETTING, content, sealed
 from exact_source.status_schema import SCHEMA
 from leaks import unheard
 from served import TOKEN, WITH_TOKEN, Browser, served
@@ -186,6 +187,25 @@ def test_without_the_extra_it_says_what_to_install(desk: Desk, tmp_path: Path) -
         2,
         ("", "error: the server needs starlette and uvicorn: pip install 'exact-source[serve]'\n"),
     )
+
+
+def test_notices_of_exact_are_taken_in_by_their_own_signature(desk: Desk) -> None:
+    good = sealed(content())
+    with served(desk, **WITH_TOKEN, **{SETTING: SECRET}) as client:
+        for body, status in (
+            (b"", 200),
+            (good, 200),
+            (sealed(content(), "another secret"), 401),
+            (b"{", 400),
+            (good + b" " * 65_536, 413),
+        ):
+            answer = client.post("/exact/notices", content=body, headers={"Host": "app.example.test"})
+            assert (answer.status_code, answer.content[:10]) == (status, b"" if status != 413 else b"too large\n")
+        assert client.get("/exact/notices").status_code == 404
+    told = read_json(desk.run("notices", "list", "--json", **{SETTING: SECRET}))
+    assert len(told) == 1
+    with served(desk) as client:
+        assert client.post("/exact/notices", content=good).status_code == 503  # no secret to judge it by
 
 
 def test_a_hundred_questions_at_once_are_all_answered(desk: Desk) -> None:

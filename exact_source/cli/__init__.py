@@ -28,6 +28,7 @@ COMMANDS = {
     "logs": "Show the requests to Exact that were made.",
     "alerts": "List open problems, look for those that need no run, and try the channels.",
     "webhooks": "List, send and replay what subscribers are told of changed data.",
+    "notices": "List what Exact told of changes, and subscribe to it.",
     "serve": "Serve status and a page to connect over HTTP.",
     "invite": "Make a link by which somebody connects, and sees nothing else.",
     "actions": "List the actions, or tell what one takes and gives.",

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from exact_source import status
+from exact_source import notices, status
 from exact_source.errors import ConfigurationError, ExactError
 from exact_source.redaction import masked
 from exact_source.settings import check_name
@@ -25,12 +25,13 @@ from exact_source.web.consenting import Reception, with_body
 from exact_source.web.gate import Gate
 from exact_source.web.office import Office
 
+LARGEST_NOTICE = 65_536  # bytes; those of Exact have a few hundred
 EXIT_CODE = "Exact-Source-Exit-Code"  # of the worst connection, as the status document has it
 
 
 @dataclass(frozen=True, slots=True)
-class Monitor:
-    """How connections stand, for programs."""
+class Programs:
+    """What other programs ask and tell: how connections stand, and what changed in Exact."""
 
     office: Office
 
@@ -60,19 +61,24 @@ class Monitor:
     def schema(self, _request: Request) -> Response:
         return _json(SCHEMA)
 
+    def notice(self, _request: Request, body: bytes) -> Response:
+        """What Exact tells of a change; its signature is checked, and 200 said once it is stored."""
+        return Response(status_code=notices.take(body, self.office.settings, self.office.clock))
+
 
 def application(office: Office) -> ASGIApp:
     """All that is served."""
-    monitor, reception = Monitor(office), Reception(office)
+    programs, reception = Programs(office), Reception(office)
     invitation = f"{paths.INVITATIONS}{{token}}"
     routes = [
-        Route(paths.HEALTH, monitor.health),
-        Route(paths.STATUS, monitor.status),
-        Route(paths.STATUS_SCHEMA, monitor.schema),
+        Route(paths.HEALTH, programs.health),
+        Route(paths.STATUS, programs.status),
+        Route(paths.STATUS_SCHEMA, programs.schema),
         Route(paths.CONNECTIONS, reception.connections),
         Route(paths.CONNECT, with_body(reception.connect), methods=["POST"]),
         Route(invitation, reception.invited),
         Route(invitation, with_body(reception.accept), methods=["POST"]),
+        Route(paths.NOTICES, with_body(programs.notice, LARGEST_NOTICE), methods=["POST"]),
         Route("/{path:path}", reception.callback),
     ]
     return Gate(Starlette(routes=routes), office.settings.serve_token)
