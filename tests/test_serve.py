@@ -138,7 +138,7 @@ def test_it_ends_although_exact_does_not_answer(desk: Desk) -> None:
         desk.exact.fail_next(20, TOKEN_CALL, MAINTENANCE)  # to which a consent listens for two minutes
         desk.exact.before_call(1, TOKEN_CALL, lambda: process.send_signal(signal.SIGTERM))
         cut_off = person.get(answer)
-        ended = process.communicate(timeout=60)
+        ended = process.communicate(timeout=35)
     assert (process.returncode, ended, cut_off.status_code) == (0, ("", ""), 500)
 
 
