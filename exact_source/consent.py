@@ -64,13 +64,18 @@ def authorize_url(settings: Settings, state: str, redirect_uri: str | None = Non
 
 
 class Question:
-    """One request for consent. Its state is used up by the first answer that bears it."""
+    """One request for consent. Its state is used up by the first answer that bears it.
 
-    def __init__(self, settings: Settings, clock: Clock, redirect_uri: str | None = None) -> None:
+    ``state``: that of a question which was asked before, and of which only the answer is still to be judged.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, redirect_uri: str | None = None, *, state: str | None = None
+    ) -> None:
         self.redirect_uri = redirect_uri or require_redirect_uri(settings)
         self._name = settings.connection
         self._clock = clock
-        self._state: str | None = new_state()
+        self._state: str | None = state or new_state()
         self._lock = threading.Lock()
         self.url = authorize_url(settings, self._state or "", self.redirect_uri)
 
@@ -107,6 +112,11 @@ def parse_pasted(text: str, state: str | None, connection: str = "default") -> s
             "the address holds no code; paste the whole address that the browser shows after consent"
         )
     return values["code"]
+
+
+def state_in(url: str) -> str:
+    """The state in the URL of a question or of an answer; empty without one."""
+    return _query(url).get("state", "")
 
 
 def _query(text: str) -> dict[str, str]:

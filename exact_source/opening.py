@@ -87,6 +87,17 @@ def opened(settings: Settings, around: Surroundings, stack: ExitStack) -> Door:
     return Door(settings, client, known, shared)
 
 
+@contextmanager
+def authorizing(settings: Settings, clock: Clock) -> Iterator[Authorizer]:
+    """For consent and renewals alone, with what the settings let listen: the calls for tokens are logged too."""
+    with (
+        closing(TokenStore.from_settings(settings)) as store,
+        closing(observed(ignore, settings, clock)) as listener,
+        Authorizer(settings, store, clock, listener=listener) as authorizer,
+    ):
+        yield authorizer
+
+
 def _terms(settings: Settings, known: Connection | None) -> Terms:
     identity = known.identity if known else None
     return Terms(

@@ -65,8 +65,13 @@ def readable_divisions(settings: Settings, known: Connection | None) -> list[int
     """The divisions to read, in ascending order, as far as the store can tell."""
     if known is None or known.token is None or known.loss is not None:
         return []
+    return own_divisions(settings, known)
+
+
+def own_divisions(settings: Settings, known: Connection | None) -> list[int]:
+    """The divisions of a connection, in ascending order, also of one whose token is of no use any more."""
     if settings.divisions:
         return sorted(settings.divisions)
-    listed = known.identity.divisions if known.identity else ()
+    listed = known.identity.divisions if known and known.identity else ()
     is_open = {one.code for one in listed if one.status != INACTIVE and not one.blocking_status}
     return sorted(is_open.intersection(known_divisions(known, settings.patterns)))

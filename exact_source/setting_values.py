@@ -25,6 +25,8 @@ REGION_ALIASES = {"uk": "co.uk", "us": "com"}
 SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 CONTRACTS = ("evolve", "freeze", "discard_row", "discard_value")
 
+SHORTEST_TOKEN = 16  # characters of what opens the HTTP server
+
 Parser = Callable[[object], Any]
 Deletes: TypeAlias = Literal["hard", "soft", "off"]
 
@@ -68,6 +70,23 @@ def text(value: object) -> str:
 
 def secret(value: object) -> Secret:
     return Secret(text(value))
+
+
+def bearer_token(value: object) -> Secret:
+    """A secret that fits into the header of a request."""
+    found = text(value)
+    if len(found) < SHORTEST_TOKEN or not found.isascii() or " " in found:
+        raise UnusableValue(f"must be at least {SHORTEST_TOKEN} characters of ASCII without spaces")
+    return Secret(found)
+
+
+def secrets(value: object) -> tuple[Secret, ...]:
+    """One secret, or a list of them, in an environment variable as JSON. One alone may hold any letters."""
+    is_one = isinstance(value, str) and not value.lstrip().startswith("[")
+    found = tuple(secret(one) for one in ([value] if is_one else _items(value)))
+    if not all(one.reveal() for one in found):
+        raise UnusableValue("holds an empty secret")
+    return found
 
 
 def region(value: object) -> str:

@@ -63,7 +63,8 @@ class Settings:
     personal fields and those that log_redact names. load_requests: each run loads the log.
     alerts: where problems are told. alert_silence_hours: without a new row, by entity or ``*``, after which that is a
     problem. alert_token_days: days left of a token from which on it is one.
-    webhooks: who is told what each load changed.
+    webhooks: who is told what each load changed. webhook_secret: of the app, with which Exact signs its notices.
+    serve_token: what whoever asks the HTTP server has to bring; read from the default connection.
     """
 
     connection: str
@@ -106,6 +107,8 @@ class Settings:
     alert_silence_hours: Mapping[str, int]
     alert_token_days: int
     webhooks: tuple[Subscription, ...]
+    webhook_secret: tuple[Secret, ...]
+    serve_token: Secret | None
 
     @property
     def patterns(self) -> Patterns:
@@ -158,6 +161,8 @@ PARSERS: dict[str, Parser] = {
     "alert_silence_hours": alert_settings.silence,
     "alert_token_days": values.whole(1, 29),
     "webhooks": subscriptions,
+    "webhook_secret": values.secrets,
+    "serve_token": values.bearer_token,
 }
 DEFAULTS: dict[str, Any] = {
     "region": DEFAULT_REGION,
@@ -188,11 +193,12 @@ DEFAULTS: dict[str, Any] = {
     "alert_silence_hours": {},
     "alert_token_days": 5,
     "webhooks": (),
+    "webhook_secret": (),
 }
 # Choose divisions by name, instead of by code.
 PATTERNS = ("include", "exclude")
 # Refused in config.toml, which people commit.
-SECRETS = frozenset({"client_secret", "encryption_key", "alerts", "webhooks"})
+SECRETS = frozenset({"client_secret", "encryption_key", "alerts", "webhooks", "webhook_secret", "serve_token"})
 # Never shown: these may hold a password.
 HIDDEN = SECRETS | {"token_store", "database"}
 

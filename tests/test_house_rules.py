@@ -20,14 +20,16 @@ ORDER = """
     errors events scopes redaction clock catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors reconciliation
     setting_values log_settings connection_values alert_settings webhook_settings setting_keys setting_lookup settings secrets_at_rest token_lock store connections tokens token_answers refusals host
     renewal auth identity consent loopback
+    notice_content notices
     ledger run_lock exchange telling downloads writes lookups envelopes client entries claims outbox steps read_ahead reading jobs handover extraction warehouse mirror loading deletions contracts rejection_log history request_files request_log telemetry signing alert_problems alert_rules alert_messages damage alert_store alert_delivery alerts webhook_queue webhook_delivery webhooks observers opening sessions proxy resources source drift books
-    packages changes orders targets runs parts health status_schema status plan actions
+    packages changes orders targets runs parts notified subscriptions health status_schema status plan actions
     intents row_writes writeback destination dagster
+    questions invitations web
     sandbox cli __main__
 """.split()
 KNOWLEDGE = """
     errors events scopes redaction catalogue choice odata limits budgets responses retries rejections columns rows kernels pages tables cursors drift
-    reconciliation writes lookups envelopes alert_settings signing alert_problems alert_rules alert_messages
+    reconciliation writes lookups envelopes alert_settings signing alert_problems alert_rules alert_messages notice_content
 """.split()
 NO_IO = {"httpx", "requests", "urllib3", "socket", "sqlite3", "sqlalchemy", "duckdb", "dlt", "subprocess", "http", "os"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "sleep"}

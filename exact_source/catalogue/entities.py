@@ -104,6 +104,15 @@ class _Curated:
 
 
 _ENTRY_TOPICS = ("BankEntries", "CashEntries", "GeneralJournalEntries", "PurchaseEntries", "SalesEntries")
+_LEDGER_TOPICS = (*_ENTRY_TOPICS, "FinancialTransactions")
+# What has lines: subscribing to it also tells of these, and they have no topic of their own (§8.3).
+_HEADER_TOPICS = {
+    "BankEntryLines": "BankEntries",
+    "CashEntryLines": "CashEntries",
+    "GeneralJournalEntryLines": "GeneralJournalEntries",
+    "PurchaseEntryLines": "PurchaseEntries",
+    "SalesEntryLines": "SalesEntries",
+}
 _SALES_INVOICES = "SalesInvoice/SalesInvoices"
 _PURCHASE_ORDERS = "PurchaseOrder/PurchaseOrders"
 _LEDGER = "Financial/TransactionLines"
@@ -138,7 +147,7 @@ CURATED = (
         _LEDGER,
         _LEDGER,
         owner="EntryID",
-        topics=_ENTRY_TOPICS,
+        topics=_LEDGER_TOPICS,
     ),
     _Curated(
         "financial_transactions",
@@ -146,7 +155,7 @@ CURATED = (
         _LEDGER,
         owner="EntryID",
         share=HEADER,
-        topics=_ENTRY_TOPICS,
+        topics=_LEDGER_TOPICS,
     ),
     _Curated(
         "sales_invoices",
@@ -342,7 +351,7 @@ def _derived(path: str) -> Entity:
         feeds=tuple(feeds),
         key=sync_key if feeds[0].kind == "sync" else end.key,
         deleted_type=DELETED_TYPES.get(sync_tail, DELETED_TYPES_BY_ENTITY.get(name)),
-        topics=(end.resource,) if end.has_webhook else (),
+        topics=(_HEADER_TOPICS.get(end.resource, end.resource),) if end.has_webhook else (),
     )
 
 

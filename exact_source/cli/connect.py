@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,14 +13,12 @@ import click
 from click.core import ParameterSource
 
 from exact_source import consent
-from exact_source.auth import Authorizer
 from exact_source.cli import options, printing
 from exact_source.clock import SystemClock
 from exact_source.consent import Code, Connected, Question
 from exact_source.errors import ConfigurationError, ExactError
-from exact_source.events import ignore
 from exact_source.loopback import LoopbackReceiver
-from exact_source.observers import observed
+from exact_source.opening import authorizing
 from exact_source.orders import EXIT_ORDER
 from exact_source.redaction import masked
 from exact_source.setting_values import Secret, is_loopback
@@ -70,21 +67,9 @@ def command(ctx: click.Context, /, paste: bool, no_browser: bool, as_json: bool,
     if not paste and not _is_received_here(settings):
         printing.note("hint: the redirect URI does not lead to this machine, so the answer has to be pasted here")
         paste = True
-    with _authorizer(settings) as authorizer:
+    with authorizing(settings, SystemClock()) as authorizer:
         code, redirect_uri = _pasted(settings) if paste else _received(settings, not no_browser)
         _print_connected(consent.connect(authorizer, code, redirect_uri), as_json)
-
-
-@contextmanager
-def _authorizer(settings: Settings) -> Iterator[Authorizer]:
-    """With what the settings let listen: the calls for tokens are logged too."""
-    clock = SystemClock()
-    with (
-        closing(TokenStore.from_settings(settings)) as store,
-        closing(observed(ignore, settings, clock)) as listener,
-        Authorizer(settings, store, clock, listener=listener) as authorizer,
-    ):
-        yield authorizer
 
 
 def _complete(settings: Settings) -> Settings:
@@ -154,7 +139,7 @@ def _all_renewed(days: int, given: dict[str, object]) -> list[dict[str, Any]]:
 
 def _renewed(name: str, days: int, given: dict[str, object]) -> dict[str, Any]:
     settings = load_settings(name, **given)
-    with _authorizer(settings) as authorizer:
+    with authorizing(settings, SystemClock()) as authorizer:
         return _fate(name, authorizer.keep_alive(days))
 
 

@@ -16,7 +16,7 @@ import dlt
 from click.core import ParameterSource
 from dlt.common.runtime.telemetry import stop_telemetry
 
-from exact_source import runs
+from exact_source import notified, runs
 from exact_source.catalogue import FeedKind
 from exact_source.choice import asked_names, chosen_entities
 from exact_source.cli import options, outcome, printing, progress, run_all
@@ -85,6 +85,7 @@ class Pair(click.ParamType[tuple[int, list[str]]]):
     metavar="CODE:ENTITY,...",
     help="Read these entities of this division and nothing else; may be repeated.",
 )
+@click.option("--notified", is_flag=True, help="Read only what notices of Exact wait for; see `exact-source notices`.")
 @click.option("--destination", show_default="duckdb", metavar="NAME", help="A destination of dlt.")
 @click.option("--database", metavar="PATH", help="File for DuckDB, else an address; better in secrets.toml.")
 @click.option("--dataset", show_default=DATASET, metavar="NAME", help="Schema for the tables.")
@@ -128,6 +129,8 @@ def command(ctx: click.Context, /, sandbox: bool, as_json: bool, **given: Any) -
 
     With --all-connections neither does a connection that fails. The exit code is the worst of theirs.
     """
+    if given["notified"]:
+        _check_notified(ctx, is_sandbox=sandbox)
     if given.pop("all_connections"):
         ctx.exit(run_all.run_all(ctx, {**given, "as_json": as_json}, _performed, order_of))
     if given.pop("tags"):
@@ -146,7 +149,30 @@ def _performed(given: dict[str, Any]) -> tuple[Report, Order]:
     """Runs, and shows its progress."""
     places = options.given(**{name: given[name] for name in PLACES})
     order = order_of(given, places)
-    return _watched(order, Surroundings(max_calls=given["max_calls"], overrides=places)), order
+    around = Surroundings(max_calls=given["max_calls"], overrides=places)
+    return _notified(order, around) if given["notified"] else _watched(order, around), order
+
+
+def _notified(order: Order, around: Surroundings) -> Report:
+    """Reads what notices wait for, and settles those that were read."""
+    waited = notified.begun(order, around.overrides)
+    for line in waited.words(order.connection):
+        printing.note(line)
+    report = _watched(waited.order, around) if waited.order else None
+    done = notified.ended(order, waited, around.overrides, report)
+    if waited.wanted:
+        printing.note(f"{done} of {printing.counted(len(waited.wanted), 'notice')} done")
+    return report or notified.nothing(order, around.clock, around.overrides)
+
+
+def _check_notified(ctx: click.Context, *, is_sandbox: bool) -> None:
+    """Notices say what is read, and they come to real connections only."""
+    for name in ("divisions", "entities", "only", "full_refresh", "reconcile"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = {"divisions": "division", "entities": "entity"}.get(name, name).replace("_", "-")
+            raise click.UsageError(f"--notified reads what notices wait for; leave out --{option}", ctx)
+    if is_sandbox:
+        raise click.UsageError("--sandbox gets no notices; leave out --notified", ctx)
 
 
 def _practised(ctx: click.Context, given: dict[str, Any]) -> tuple[Report, Order]:

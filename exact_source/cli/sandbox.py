@@ -72,7 +72,8 @@ def command(
 
     While it serves, POST of JSON to /_sandbox/ gives it orders, from this machine only: /_sandbox/fault with the
     members of an event, /_sandbox/heal, /_sandbox/advance with days, minutes or seconds, /_sandbox/touch and
-    /_sandbox/delete with division, entity and key, /_sandbox/business_day. GET /_sandbox/requests lists what was asked.
+    /_sandbox/delete with division, entity and key, /_sandbox/notify with division, topic and key,
+    /_sandbox/business_day. GET /_sandbox/requests lists what was asked.
     Quotas, errors and token calls counted so far, and faults, do not survive a restart; all else in --file does.
     """
     start = SystemClock().now()
@@ -116,5 +117,6 @@ def _described(sandbox: Sandbox, url: str) -> dict[str, object]:
         "client_id": sandbox.client_id,
         "client_secret": sandbox.client_secret,
         "redirect_uri": sandbox.redirect_uri,
+        "webhook_secret": sandbox.webhook_secret,
         "divisions": sandbox.divisions,
     }

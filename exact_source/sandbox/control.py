@@ -2,7 +2,8 @@
 
 ``GET /_sandbox/requests`` lists every request so far. The rest is POST with JSON: ``fault`` (as in a script: ``fault``,
 ``path``, ``times``, ``after_calls``, … and the fault's details), ``heal``, ``advance`` (``days``, ``minutes``,
-``seconds``), ``touch``, ``delete`` and ``process`` (``division``, ``entity``, ``key``), ``business_day``.
+``seconds``), ``touch``, ``delete`` and ``process`` (``division``, ``entity``, ``key``),
+``notify`` (``division``, ``topic``, ``key``, ``action``), ``business_day``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Steered(Protocol):
 
     def process(self, division: int, name: str, key: str | int) -> None: ...
 
+    def notify(self, division: int, topic: str, key: str, action: str) -> None: ...
+
     def business_day(self) -> dict[str, int]: ...
 
 
@@ -62,6 +65,13 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     key: str | int
 
 
+class _Notice(msgspec.Struct, forbid_unknown_fields=True):
+    division: int
+    topic: str
+    key: str
+    action: str = "Update"
+
+
 class Control:
     """Orders to a sandbox, as requests."""
 
@@ -74,6 +84,7 @@ class Control:
             "touch": lambda body: self._on_record(body, sandbox.touch),
             "delete": lambda body: self._on_record(body, sandbox.delete),
             "process": lambda body: self._on_record(body, sandbox.process),
+            "notify": self._notify,
             "business_day": self._business_day,
         }
 
@@ -115,6 +126,11 @@ class Control:
     def _on_record(self, body: bytes, act: Callable[[int, str, str | int], None]) -> object:
         record = msgspec.json.decode(body, type=_Record)
         act(record.division, record.entity, record.key)
+        return {"ok": True}
+
+    def _notify(self, body: bytes) -> object:
+        one = msgspec.json.decode(body, type=_Notice)
+        self._sandbox.notify(one.division, one.topic, one.key, one.action)
         return {"ok": True}
 
     def _business_day(self, body: bytes) -> object:

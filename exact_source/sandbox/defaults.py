@@ -9,6 +9,7 @@ from exact_source.sandbox.company.countries import COUNTRY_NAMES
 from exact_source.sandbox.company.identifiers import account_code
 from exact_source.sandbox.desk import Desk, Row, Written
 from exact_source.sandbox.families import family
+from exact_source.sandbox.notices import SUBSCRIPTIONS, is_local, objection
 from exact_source.sandbox.references import ACCOUNTS, CONDITIONS, CONTACTS, ITEMS
 
 _THREE = frozenset({"Country", "VATCode", "SalesVATCode", "PurchaseVATCode", "SalesVatCode"})
@@ -16,7 +17,7 @@ _EIGHT = frozenset({"Unit", "UnitCode"})
 _CODE = 18
 # Families whose Code, or other mark, no second record may have.
 _UNIQUE = {
-    "webhooks/WebhookSubscriptions": "Topic",
+    SUBSCRIPTIONS: "Topic",
     **dict.fromkeys(
         "crm/Accounts logistics/Items financial/GLAccounts vat/VATCodes project/Projects hrm/Costcenters hrm/Costunits "
         "financial/Journals cashflow/PaymentConditions inventory/Warehouses".split(),
@@ -98,8 +99,15 @@ def check(desk: Desk, written: Written) -> None:
         desk.complaints.add("mandatory", "Warehouse")
     if path in _IN_EUROS and str(row.get("Currency") or "EUR").strip() != "EUR":
         desk.complaints.add("invalid", "Currency")
-    if path == "webhooks/WebhookSubscriptions" and not str(row.get("CallbackURL") or "").startswith("https://"):
+    if path == SUBSCRIPTIONS:
+        _check_callback(desk, str(row.get("CallbackURL") or ""))
+
+
+def _check_callback(desk: Desk, url: str) -> None:
+    if not url.startswith("https://") and not is_local(url):
         desk.complaints.add("invalid", "CallbackURL")
+    elif not desk.complaints.texts and (told := objection(url)) is not None:
+        desk.complaints.add("invalid", told)
 
 
 def _is_taken(desk: Desk, path: str, marked: tuple[str, str]) -> bool:

@@ -12,11 +12,12 @@ from exact_source.catalogue import Field
 from exact_source.clock import Clock
 from exact_source.sandbox.amsterdam import wall_clock
 from exact_source.sandbox.families import Family, family, family_paths
+from exact_source.sandbox.notices import SUBSCRIPTIONS
 from exact_source.sandbox.records import DELETED, DIVISIONS, Records
 
 _ROWS = 3
 _NULLS = 0.15
-_SKIPPED = frozenset({DELETED, DIVISIONS, "current/Me"})
+_SKIPPED = frozenset({DELETED, DIVISIONS, SUBSCRIPTIONS, "current/Me"})
 _CODES = ("EUR", "USD", "GBP")
 _NAMES = ("Jansen", "Bakker", "De Vries", "Visser", "Mulder")
 _TEXTS = {

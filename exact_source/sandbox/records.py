@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import accumulate, cycle, islice
@@ -30,16 +30,24 @@ _BETWEEN_DATABASES = 10_000_000  # so that no two databases give the same row ve
 _INSERT = "insert into record (division, family, sort, rowversion, modified, parent, body) values (?, ?, ?, ?, ?, ?, ?)"
 
 
+Told = Callable[[int, str, str, Iterable[Mapping[str, Any]]], None]
+
+
+def _untold(_division: int, _family: str, _action: str, _bodies: Iterable[Mapping[str, Any]]) -> None:
+    """Nobody is told of changes."""
+
+
 class Records:
     """Every record of every division, by family (``crm/Accounts``). Thread-safe.
 
     Values carry wire names: str, int, float, bool, None, ``date`` for a calendar date and naive ``datetime`` for a
-    moment in Amsterdam.
+    moment in Amsterdam. ``told`` hears of every change, in its transaction.
     """
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
+        self.told: Told = _untold
         self._families: dict[str, int] = {}
         self._new_headers: tuple[int, set[tuple[int, str, object]]] = (0, set())
 
@@ -124,6 +132,7 @@ class Records:
                     ),
                 )
                 self._move_headers(division, shape, bodies)
+                self.told(division, family, "Create", bodies)
                 total += len(chunk)
         return total
 
@@ -140,6 +149,7 @@ class Records:
                 body.pop(name, None)
             self._rewrite(division, stored, shape, body)
             self._move_companions(division, family, stored, body)
+            self.told(division, family, "Update", [body])
 
     def delete(self, division: int, family: str, key: Key, deleted_by: str = NOBODY) -> None:
         """Remove a record and the lines it owns, and log what the sync API tells of it (§6.5)."""
@@ -153,6 +163,7 @@ class Records:
             )
             self._move_companions(division, family, stored, body)
             self._log(division, codec(family), body, deleted_by)
+            self.told(division, family, "Delete", [body])
 
     def touch(self, division: int, family: str, key: Key) -> None:
         """Give a record a new row version without changing it."""

@@ -25,6 +25,8 @@ from exact_source.sandbox.families import families_of
 from exact_source.sandbox.faults import Fault, Scheduled, detailed
 from exact_source.sandbox.founding import Founding
 from exact_source.sandbox.messages import RecordedRequest, Request
+from exact_source.sandbox.notices import App as NoticeApp
+from exact_source.sandbox.notices import Notices
 from exact_source.sandbox.options import Options
 from exact_source.sandbox.quotas import Quotas, Velocity
 from exact_source.sandbox.reading import Reading, Shelf
@@ -42,6 +44,7 @@ from exact_source.sandbox.writing import Writing
 
 CLIENT_ID = "5f1c0f3e-6f0b-4c0e-9a53-2d1e7c9b8a40"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105
+WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105
 REDIRECT_URI = "http://127.0.0.1:8765/callback"
 _USER_ID = "6d0c7f7a-58a7-4a3f-8f0e-3f5f3f1b7c21"
 
@@ -51,6 +54,7 @@ class Sandbox:
 
     client_id = CLIENT_ID
     client_secret = CLIENT_SECRET
+    webhook_secret = WEBHOOK_SECRET
     redirect_uri = REDIRECT_URI
     base_url = "https://start.exactonline.nl"
 
@@ -92,14 +96,19 @@ class Sandbox:
             user = replace(user, language=self.options.language)
         self._reading = Reading(shelf, self.clock, self.options, user)
         self._books = Books(self.records, self._storage, self.clock, seed, user)
+        self._notices = Notices(self._storage, self.clock, NoticeApp(CLIENT_ID, WEBHOOK_SECRET, self.base_url))
         work = Work(
-            self._reading, Writing(self._books, self._reading, self.options), Downloads(self._storage, self.records)
+            self._reading,
+            Writing(self._books, self._reading, self.options),
+            Downloads(self._storage, self.records),
+            self._notices,
         )
         self._authorization = Authorization(self._tokens, self.options, _USER_ID, self._divisions)
         self._authorization.unticked = frozenset({company.NOT_CONSENTED})
         gates = Gates(self._tokens, self.rights, self._quotas, self._velocity, drift)
         self._service = Service(gates, self._authorization, work, Trouble(self._schedule, self._upheavals))
         self._open()
+        self.records.told = self._notices.note
 
     # doors
 
@@ -145,11 +154,14 @@ class Sandbox:
     def advance(self, *, days: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         """Let time pass."""
         self.clock.advance(days=days, minutes=minutes, seconds=seconds)
+        self._notices.deliver()
 
     def business_day(self) -> dict[str, int]:
         """One day of work in the books: inserts, updates and deletes, counted."""
         with self.records.in_transaction():
-            return company.business_day(self.records, self.clock, self._seed)
+            counted = company.business_day(self.records, self.clock, self._seed)
+        self._notices.deliver()
+        return counted
 
     # changes
 
@@ -163,6 +175,7 @@ class Sandbox:
         The log of deletions gets one line per row, with its EntityType and the key of its stream (§6.5).
         """
         self.records.delete(division, self._family(division, name, key), key)
+        self._notices.deliver()
 
     def process(self, division: int, name: str, key: Key) -> None:
         """Process an open invoice or entry as a bookkeeper would: Status 50. KeyError when there is none."""
@@ -171,6 +184,12 @@ class Sandbox:
             desk = Desk(self._books, division)
             process(desk, family, key)
             desk.close()
+        self._notices.deliver()
+
+    def notify(self, division: int, topic: str, key: str, action: str = "Update") -> None:
+        """Tell the subscribers of a topic of something, whether it happened or not. ValueError when there are none."""
+        self._notices.fire(division, topic, key, action)
+        self._notices.deliver()
 
     def move_division(self, code: int, direction: str = "lower") -> None:
         """Move a division to another database: all its row versions change, and DivisionMoveDate."""

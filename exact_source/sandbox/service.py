@@ -15,6 +15,7 @@ from exact_source.sandbox.downloads import DOCS, Downloads
 from exact_source.sandbox.drift import Drift
 from exact_source.sandbox.faults import Fault, Scheduled
 from exact_source.sandbox.messages import HTML, JSON, RecordedRequest, Refusal, Reply, Request, bad_query
+from exact_source.sandbox.notices import Notices
 from exact_source.sandbox.quotas import Quotas, Velocity
 from exact_source.sandbox.reading import Reading, Visit
 from exact_source.sandbox.rendering import render_error
@@ -59,6 +60,7 @@ class Work:
     reading: Reading
     writing: Writing
     downloads: Downloads
+    notices: Notices
 
 
 class Service:
@@ -66,7 +68,7 @@ class Service:
 
     def __init__(self, gates: Gates, authorization: Authorization, work: Work, trouble: Trouble) -> None:
         reading = work.reading
-        self._writing, self._downloads = work.writing, work.downloads
+        self._writing, self._downloads, self._notices = work.writing, work.downloads, work.notices
         self._clock = reading.clock
         self._trouble = trouble
         self._gates = gates
@@ -89,6 +91,7 @@ class Service:
                 self._move_rows(scheduled, request)
             elif scheduled.effect in ("page", "delivery"):
                 reply = spoiled(scheduled, request, reply)
+        self._notices.deliver()
         self._record(request, reply, now)
         return replace(reply, headers=(*reply.headers, ("Date", format_datetime(now.astimezone(UTC), usegmt=True))))
 

@@ -26,6 +26,16 @@ create unique index if not exists record_by_key on record (division, family, sor
 create index if not exists record_by_version on record (division, family, rowversion);
 create index if not exists record_by_modified on record (division, family, modified, sort);
 create index if not exists record_by_parent on record (division, family, parent) where parent is not null;
+create table if not exists notice (
+    id integer primary key,
+    division integer not null,
+    topic text not null,
+    mark text not null,
+    action text not null,
+    body blob not null,
+    tries integer not null,
+    due text not null
+);
 create table if not exists content (name text primary key, bytes blob not null) without rowid;
 create table if not exists app (client_id text primary key, secret text not null, redirect_uri text not null);
 create table if not exists consent (
@@ -123,7 +133,18 @@ class Storage:
     def empty(self) -> None:
         """Forget everything."""
         with self.transaction():
-            for table in ("setting", "family", "content", "record", "app", "consent", "code", "spent", "access"):
+            for table in (
+                "setting",
+                "family",
+                "content",
+                "record",
+                "app",
+                "consent",
+                "code",
+                "spent",
+                "access",
+                "notice",
+            ):
                 self.write(f"delete from {table}")  # noqa: S608
 
     def copy_to(self, other: Storage) -> None:
