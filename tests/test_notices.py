@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from exact_notices import SECRET, content, receiving, seal, sealed
 from exact_source.clock import ManualClock
-from exact_source.notices import Held, Notices, take
+from exact_source.notices import MOST, NOTICES, Held, Notices, metadata, take
 from exact_source.settings import Settings
+from exact_source.store import Store
 
 CLOCK = ManualClock()
 
@@ -153,3 +155,35 @@ def test_what_nobody_reads_for_a_month_goes(tmp_path: Path) -> None:
     clock.sleep(timedelta(days=2).total_seconds())
     take(sealed(content(Key="new")), settings, clock)
     assert [one.key for one in stored(settings)] == ["young", "new"]
+
+
+def test_more_than_can_be_kept_is_counted_with_what_waits_of_the_same_division_and_topic(tmp_path: Path) -> None:
+    settings = receiving(tmp_path)
+    take(sealed(content()), settings, CLOCK)
+    [one] = stored(settings)
+    row = {**asdict(one), "event": "", "received_at": CLOCK.now().isoformat(timespec="microseconds"), "read_by": "[]"}
+    with closing(Store(settings.token_store, metadata)) as store, store.transaction(is_write=True) as session:
+        session.execute(NOTICES.insert(), [{**row, "id": f"{number:032}"} for number in range(MOST - 1)])
+    assert take(sealed(content(Key="one too many")), settings, CLOCK) == 200
+    assert take(sealed(content(topic="Items")), settings, CLOCK) == 200
+    kept = stored(settings)
+    assert (len(kept), sum(one.arrivals for one in kept)) == (MOST + 1, MOST + 2)
+    assert {one.topic for one in kept} == {"Accounts", "Items"}
+
+
+def test_a_notice_goes_when_the_last_of_its_connections_has_read_it_as_it_saw_it(
+    store_url: str, tmp_path: Path
+) -> None:
+    settings = receiving(tmp_path, token_store=store_url)
+    take(sealed(content()), settings, CLOCK)
+    with closing(Notices(settings.token_store)) as notices:
+        [seen] = notices.waiting()
+        notices.settle("one", [seen], {"one", "two"})
+        assert [one.read_by for one in notices.waiting()] == [{"one"}]
+        take(sealed(content()), settings, CLOCK)
+        notices.settle("two", [seen], {"one", "two"})
+        [again] = notices.waiting()
+        assert (again.read_by, again.arrivals) == (frozenset(), 2)
+        for name in ("two", "one"):
+            notices.settle(name, [again], {"one", "two"})
+        assert notices.waiting() == []

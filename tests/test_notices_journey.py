@@ -8,12 +8,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
-from command_line import Desk, read_json
-from exact_notices import SETTING, Posted, content, listening, receiving, sealed
+from command_line import FIRST, SECOND, Desk, read_json, table
+from exact_notices import SECRET, SETTING, Posted, content, listening, receiving, sealed
 from exact_source import Order, Surroundings, notified, run
 from exact_source.auth import Authorizer
 from exact_source.clock import ManualClock, SystemClock
@@ -23,6 +24,8 @@ from exact_source.sandbox import Fault, Options, Sandbox
 from exact_source.settings import load_settings
 from exact_source.tokens import TokenStore
 from leaks import WATCH
+from strict_exact import Division
+from strict_writes import StrictWrites
 
 BUSY = Options(minutely_limit=100_000, daily_limit=1_000_000, error_limit=0)
 ENTITIES = {"SOURCES__EXACT_ONLINE__ENTITIES": "accounts, items, addresses, sales_invoices, sales_invoice_lines"}
@@ -223,6 +226,8 @@ def test_subscribing_asks_for_each_division_and_topic_once(tmp_path: Path) -> No
         assert sorted(row["topic"] for row in left) == ["Accounts", "SalesInvoices"]
         told = office.run("notices", "subscribe", *wanted)
         assert [row["topic"] for row in read_json(told) if row["status"] == "subscribed"] == ["Items"]
+        again = read_json(office.run("notices", "subscriptions", "--division", str(one), "--json"))
+        assert sorted(row["topic"] for row in again) == TOPICS
 
 
 def test_a_callback_that_exact_would_refuse_is_refused_before_it_is_asked(office: Office) -> None:
@@ -297,3 +302,54 @@ def test_options_that_choose_what_is_read_do_not_go_with_notices(office: Office)
         told = office.run("run", "--notified", *more)
         assert told.exit_code == 2, more
         assert "notice" in told.stderr
+
+
+def test_a_strict_exact_is_asked_for_the_notified_pairs_only(desk: Desk, tmp_path: Path) -> None:
+    environment = {"SOURCES__EXACT_ONLINE__ENTITIES": "accounts", "SOURCES__EXACT_ONLINE__WEBHOOK_SECRET": SECRET}
+    assert desk.load(**environment).exit_code == 0
+    desk.exact.upsert("sync/CRM/Accounts", FIRST, {"ID": str(UUID(int=FIRST << 64 | 1)), "Name": "Changed"})
+    desk.exact.upsert("sync/CRM/Accounts", SECOND, {"ID": str(UUID(int=SECOND << 64 | 1)), "Name": "Not told of"})
+    for text in (content(FIRST), content(FIRST, Key="another"), content(7)):
+        assert take(sealed(text), receiving(tmp_path), SystemClock()) == 200
+    before = len(desk.exact.requests)
+    told = desk.load("--notified", "--json", **environment)
+    assert (told.exit_code, read_json(told)["rows"], read_json(told)["calls"]) == (0, 1, 2)
+    asked = [one.path for one in desk.exact.requests[before:] if "oauth2" not in one.path]
+    assert asked == [f"/api/v1/{FIRST}/sync/Deleted", f"/api/v1/{FIRST}/sync/CRM/Accounts"]
+    assert desk.exact.violations == []
+    left = read_json(desk.run("notices", "list", "--json", **environment))
+    assert [(one["connection"], one["division"], one["notices"]) for one in left] == [(None, 7, 1)]
+
+
+def test_subscribing_to_a_strict_exact_posts_what_the_reference_says(tmp_path: Path) -> None:
+    subscriptions = table("webhooks/WebhookSubscriptions", {FIRST: [], SECOND: []})
+    with StrictWrites([subscriptions], (Division(FIRST, "One"), Division(SECOND, "Two"))) as exact:
+        desk = Desk(exact, tmp_path)
+        desk.connect()
+        wanted = ["--callback", "http://127.0.0.1:1/x", "--topic", "Items", "--division", str(FIRST), "--json"]
+        told = desk.run("notices", "subscribe", *wanted)
+        assert told.exit_code == 0, told.output
+        [row] = exact.rows("webhooks/WebhookSubscriptions", FIRST)
+        assert (row["Topic"], row["CallbackURL"]) == ("Items", "http://127.0.0.1:1/x")
+        assert [one["topic"] for one in read_json(desk.run("notices", "subscriptions", "--json"))] == ["Items"]
+        assert exact.violations == []
+
+
+def test_a_subscription_that_exact_has_already_is_as_good_as_a_new_one(tmp_path: Path) -> None:
+    path = "webhooks/WebhookSubscriptions"
+    with StrictWrites([table(path, {FIRST: []})], (Division(FIRST, "One"),)) as exact:
+
+        def first(_path: str, row: dict[str, Any]) -> str | None:
+            """Another process was first, but for items, which nobody subscribed to."""
+            if row["Topic"] != "Items":
+                exact.upsert(path, FIRST, {**row, "ID": str(UUID(int=len(exact.rows(path, FIRST)) + 1))})
+            return "Gegeven bestaat reeds."
+
+        exact.rule = first
+        desk = Desk(exact, tmp_path)
+        desk.connect()
+        wanted = ["--callback", "http://127.0.0.1:1/x", "--topic", "Accounts", "--topic", "Items", "--json"]
+        told = desk.run("notices", "subscribe", *wanted)
+        assert told.exit_code == 6
+        assert [(row["topic"], row["status"]) for row in read_json(told)] == [("Accounts", "there"), (None, "refused")]
+        assert "Gegeven bestaat reeds." in told.stderr

@@ -71,6 +71,8 @@ def test_a_line_that_changes_is_told_as_its_header(told: Clerk, posted: Posted) 
     assert [(one["Topic"], one["Action"], one["Key"]) for one in posted.contents] == [
         ("SalesInvoices", "Update", invoice)
     ]
+    told.delete("salesinvoice/SalesInvoiceLines", line["ID"])
+    assert [(one["Action"], one["Key"]) for one in posted.contents[1:]] == [("Update", invoice)]
 
 
 def test_a_write_that_is_refused_is_not_told(told: Clerk, posted: Posted) -> None:
