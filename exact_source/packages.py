@@ -83,9 +83,9 @@ def check_waiting(folder: Path) -> None:
     A destination would blame itself for it, or pass over it.
     """
     for place in (EXTRACTED, NORMALIZED):
-        for file in (folder / place).rglob("*.parquet"):
+        for file in (folder / place).glob("*/*_jobs/*.parquet"):
             parquet.read_metadata(file)
-        for file in (folder / place).rglob("*.gz"):
+        for file in (folder / place).glob("*/*_jobs/*.gz"):
             if file.stat().st_size == 0:
                 raise EOFError(file.name)
             with gzip.open(file) as text:

@@ -85,7 +85,7 @@ class Killer:
             if ended.was_killed:
                 self.struck[ended.stage] += 1
             else:
-                finished(ended)
+                assert "was damaged" not in finished(ended).stderr  # a kill leaves nothing that cannot be read
         mirror.equals_a_clean_load()
 
     def _killed(self, mirror: Mirror) -> Ended:
