@@ -132,9 +132,11 @@ def connect(authorizer: Authorizer, code: Code, redirect_uri: str) -> Connected:
 
     What fails after the token is stored becomes a ``warning``, for a second consent would not mend it.
     """
+    before = authorizer.store.peek(authorizer.settings.connection)
     authorizer.exchange(code.value, redirect_uri, code.received_at)
     identity, warning = _asked(authorizer)
     authorizer.remember(identity)
+    warning = warning or _mixed_up(before.identity if before else None, identity)
     return Connected(
         connection=authorizer.settings.connection,
         user_name=identity.user_name,
@@ -142,6 +144,19 @@ def connect(authorizer: Authorizer, code: Code, redirect_uri: str) -> Connected:
         email=identity.email,
         divisions=identity.divisions,
         warning=warning,
+    )
+
+
+def _mixed_up(before: Identity | None, now: Identity) -> str | None:
+    """A warning when no division of the former consent is among those of this one: it may be another company."""
+    former = {one.code: one.description for one in before.divisions} if before else {}
+    if not former or not now.divisions or former.keys() & {one.code for one in now.divisions}:
+        return None
+    code, name = next(iter(former.items()))
+    told = f"{code} {name or ''}".strip() + (f" and {len(former) - 1} more" if len(former) > 1 else "")
+    return (
+        f"the token is stored, but this consent is for none of the divisions of the former one ({told}); if it is"
+        " another company's, connect again as a user of the right one before the next run"
     )
 
 

@@ -182,6 +182,16 @@ def test_every_shape_of_an_answer_is_read(bench: Bench, shape: str) -> None:
     assert (connected.user_name, one.code, one.description, one.country, one.status) == ("someone", 11, "One", "BE", 2)
 
 
+def test_a_consent_for_another_company_than_before_is_warned_of(bench: Bench) -> None:
+    assert bench.connect().warning is None
+    other = {"d": {"results": [{"Code": 77, "Description": "Somebody else"}]}}
+    bench.exact.fail_next(1, LIST, Canned(200, json.dumps(other)))
+    assert "none of the divisions of the former one (11 Eleven and 1 more)" in str(bench.connect().warning)
+    assert "(77 Somebody else)" in str(bench.connect().warning)
+    bench.exact.fail_next(1, LIST, Canned(200, json.dumps({"d": {"results": [{"Code": 77}, {"Code": 12}]}})))
+    assert bench.connect().warning is None
+
+
 def test_a_link_to_another_host_is_not_followed(bench: Bench) -> None:
     page = {"d": {"results": [{"Code": 11}], "__next": "https://thief.example/api/v1/11/system/Divisions"}}
     bench.exact.fail_next(1, LIST, Canned(200, json.dumps(page)))

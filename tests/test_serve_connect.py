@@ -339,6 +339,22 @@ def test_an_invitation_ends_after_seven_days_or_with_the_next_one(desk: Desk, st
     assert desk.exact.requests == []
 
 
+def test_who_sent_an_invitation_hears_that_another_company_was_connected(desk: Desk) -> None:
+    desk.connect()
+    path = urlsplit(invited(desk, "default")).path
+    with served(
+        desk, hears="connection default: the token is stored, but this consent is for none of", **BAKERY
+    ) as client:
+        customer = Browser(client, PUBLIC)
+        asked = customer.press(customer.get(path), path)
+        other = {"d": {"results": [{"Code": 77, "Description": "Somebody else"}]}}
+        desk.exact.fail_next(1, "/system/Divisions", Canned(200, json.dumps(other)))
+        done = customer.get(desk.exact.consent(asked.headers["location"]))
+        assert done.status_code == 200
+        assert "default is connected" in seen(done)
+        assert "Jansen" not in seen(done)
+
+
 def test_an_invitation_that_led_to_an_error_is_good_again(desk: Desk) -> None:
     path = urlsplit(invited(desk)).path
     with served(

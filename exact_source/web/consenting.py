@@ -182,6 +182,8 @@ def _give_back(invitations: Invitations, key: str, kind: object, *_: object) -> 
 def _thanks(connected: Connected, asked: Asked) -> Response:
     who = connected.full_name or connected.user_name or "an unknown user"
     count = len(connected.divisions)
+    if connected.warning:
+        log.warning("connection %s: %s", connected.connection, masked(connected.warning))
     lines = [f"{connected.connection} is connected, with the consent of {who} for {count} division{'s'[: count != 1]}."]
     if asked.invitation is not None:
         return browsers.shown(pages.told("Thank you", *lines, "You may close this page."))
