@@ -66,7 +66,7 @@ def test_credentials_may_stand_in_the_configuration(desk: Office) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"password": "hush-hush"}, "password authentication failed"),
+        ({"password": "wrong-word-0815"}, "password authentication failed"),
         ({"database": "nowhere"}, 'database "nowhere" does not exist'),
         ({"host": ""}, "missing field(s): `host`"),
         ({"drivername": "mysql"}, "invalid dsn"),
@@ -76,20 +76,20 @@ def test_wrong_credentials_are_told_with_their_cure_before_anything_is_read(
     desk: Office, change: dict[str, str], why: str
 ) -> None:
     right = sa.make_url(desk.pg.address)
-    WATCH.keep_secret("hush-hush")
+    WATCH.keep_secret("wrong-word-0815")
     wrong = right.set(**change).render_as_string(hide_password=False)
     asked = len(desk.exact.requests)
     told = desk.read("--database", wrong)
     assert told.exit_code == 2, told.output
     assert why in told.stderr
     assert "[destination.postgres.credentials] in .dlt/secrets.toml" in told.stderr
-    assert "hush-hush" not in told.output
+    assert "wrong-word-0815" not in told.output
     assert str(right.password) not in told.output
     assert len(desk.exact.requests) == asked
 
 
 def test_a_server_that_is_not_there_is_tried_again_later(desk: Office) -> None:
-    told = desk.read("--database", "postgresql://loader:hush-hush@127.0.0.1:1/books")
+    told = desk.read("--database", "postgresql://loader:wrong-word-0815@127.0.0.1:1/books")
     assert told.exit_code == 4, told.output
     assert "the destination could not be reached" in told.stderr
     assert "Nothing is lost" in told.stderr

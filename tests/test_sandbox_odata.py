@@ -129,7 +129,11 @@ def test_every_readable_endpoint_answers_with_rows_of_the_right_types(visitor: V
         if "{division}" not in path or path.endswith("sync/Deleted"):
             continue
         end = endpoint(path)
-        [row, *_] = visitor.rows(path.replace("{division}/", "") + "?$select=*")
+        found = visitor.rows(path.replace("{division}/", "") + "?$select=*")
+        if path.endswith("webhooks/WebhookSubscriptions"):
+            assert found == []  # there are only those that the app has made
+            continue
+        row = found[0]
         for field in end.fields:
             value = row[field.name]
             assert value is None or isinstance(value, kinds.get(field.edm, int | float)), (path, field, value)
