@@ -31,6 +31,7 @@ MADE, NORMALIZED, LOADED = (
 # The schema of a package that appends, as it was before: with it the package merges.
 MERGING = "merging_schema.json"
 MERGE = ".sql"  # the suffix of dlt's jobs that merge
+FOLLOWING = (MERGE, ".reference")  # of jobs that dlt makes when others are completed
 UNENDED = (PackageStorage.STARTED_JOBS_FOLDER, PackageStorage.NEW_JOBS_FOLDER)
 MAKING_WAITS = (0.1, 0.3, 1.0, 3.0)  # seconds between tries to make tables that others make too
 PORTION = 2**20
@@ -156,25 +157,25 @@ def _merge_again(package: Path) -> None:
 
 
 def _put_back(package: Path, is_wanted: Callable[[str], bool]) -> None:
-    """Makes jobs new again that were started or completed, of the tables that are wanted; merges are left to dlt.
+    """Makes jobs new again that were started or completed, of the tables that are wanted; dlt makes anew what follows.
 
     dlt's own tables stay as they are: their rows would come twice.
     """
-    new, merges = package / PackageStorage.NEW_JOBS_FOLDER, []
+    new, following = package / PackageStorage.NEW_JOBS_FOLDER, []
     for state in (*UNENDED, PackageStorage.COMPLETED_JOBS_FOLDER):
         for job in (package / state).glob("*"):
             if job.name.startswith("_dlt_") or not is_wanted(_table(job)):
                 continue
-            if job.suffix == MERGE:
-                merges.append(job)
+            if job.suffix in FOLLOWING:
+                following.append(job)
                 continue
             (package / PackageStorage.PENDING_TRANSITIONS_FOLDER / job.name).unlink(missing_ok=True)
             job.replace(new / job.name)
     updates = package / PackageStorage.SCHEMA_UPDATES_FILE_NAME
     if not updates.exists():
         _write(updates, "{}")  # tells dlt to prepare the tables, those between as well
-    for merge in merges:
-        merge.unlink()
+    for job in following:
+        job.unlink()
 
 
 def _table(job: Path) -> str:
