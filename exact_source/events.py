@@ -18,7 +18,8 @@ from exact_source.errors import ExactError
 class Run:
     """One run of one connection, with what its owner wrote down about the connection.
 
-    ``divisions``, ``entities``: what it was asked for; None for all that the settings name.
+    ``divisions``, ``entities``: what it was asked for; None for all that the settings name. ``is_every_pair``: it was
+    asked for each of the entities in each of the divisions.
     """
 
     run_id: str
@@ -30,6 +31,7 @@ class Run:
     metadata: Mapping[str, str] = field(default_factory=dict)
     divisions: tuple[int, ...] | None = None
     entities: tuple[str, ...] | None = None
+    is_every_pair: bool = True
 
 
 @dataclass(frozen=True, slots=True)

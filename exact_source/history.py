@@ -232,7 +232,8 @@ def _run(row: Any, *, is_dead: bool) -> dict[str, Any]:
         "error": None,
         "warnings": [],
     }
-    told = {"divisions": None, "entities": None, "is_told_by_entities": False, **json.loads(row["told"])}
+    asked = {"divisions": None, "entities": None, "is_every_pair": True}
+    told = {**asked, "is_told_by_entities": False, **json.loads(row["told"])}
     moments = {name: row[name] for name in ("run_id", "started_at", "finished_at")}
     return {**moments, **(unknown if row["finished_at"] is None else {}), **told}
 
@@ -252,6 +253,7 @@ def _asked(run: Run) -> dict[str, Any]:
         "dataset": run.dataset,
         "divisions": run.divisions,
         "entities": run.entities,
+        "is_every_pair": run.is_every_pair,
     }
 
 

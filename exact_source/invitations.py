@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from exact_source.questions import Unfit, hashed, sortable
+from exact_source.questions import Unfit, hashed
 from exact_source.setting_values import Masked, Secret
-from exact_source.store import Store
+from exact_source.store import Store, sortable
 
 LIFE = timedelta(days=7)
 KEPT = timedelta(days=90)  # so that whoever opens an old link is told that it is old

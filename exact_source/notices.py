@@ -20,7 +20,7 @@ from exact_source.errors import ExactError
 from exact_source.notice_content import NoNotice, Notice, read, taken_apart
 from exact_source.setting_values import Secret
 from exact_source.settings import Settings
-from exact_source.store import Store
+from exact_source.store import Store, sortable
 
 TAKEN, MALFORMED, UNSIGNED, UNABLE = 200, 400, 401, 503
 # Where nothing reads what waits: ordinary runs have brought it long before.
@@ -101,7 +101,7 @@ class Notices:
             "key": notice.key,
             "action": notice.action,
             "event": notice.event,
-            "received_at": _moment(now),
+            "received_at": sortable(now),
             "arrivals": 1,
             "read_by": "[]",
         }
@@ -113,7 +113,7 @@ class Notices:
 
     def _add(self, row: dict[str, object], now: datetime) -> None:
         with self._store.transaction(is_write=True) as session:
-            session.execute(NOTICES.delete().where(NOTICES.c.received_at < _moment(now - KEPT)))
+            session.execute(NOTICES.delete().where(NOTICES.c.received_at < sortable(now - KEPT)))
             if self._has_counted(session, NOTICES.c.id == row["id"]):
                 return
             if (session.scalar(sa.select(sa.func.count()).select_from(NOTICES)) or 0) >= MOST:
@@ -170,8 +170,3 @@ def _identity(notice: Notice) -> str:
     """The same for a hint that is sent twice."""
     told = [notice.division, notice.topic, notice.key, notice.action, notice.event]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
-
-
-def _moment(at: datetime) -> str:
-    """Always as long, so that texts are in order whatever order of letters a database keeps."""
-    return at.isoformat(timespec="microseconds")

@@ -5,21 +5,19 @@ A run reads them by the ordinary bookmarks. What came before it began, and was r
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from exact_source.choice import chosen_entities
 from exact_source.clock import Clock
 from exact_source.errors import ExactError
-from exact_source.events import Run
 from exact_source.notice_content import entities_of
 from exact_source.notices import Held, Notices
 from exact_source.orders import Order, Report
 from exact_source.parts import connection_names, own_divisions
+from exact_source.runs import identified
 from exact_source.settings import Settings, load_settings
 from exact_source.tokens import TokenStore
 
@@ -141,13 +139,4 @@ def ended(order: Order, around: Round, overrides: Overrides, report: Report | No
 def nothing(order: Order, clock: Clock, overrides: Overrides) -> Report:
     """The report of a run that had nothing to read."""
     settings, now = load_settings(order.connection, **overrides), clock.now()
-    run = Run(
-        run_id=uuid.uuid4().hex,
-        connection=order.connection,
-        host=urlsplit(settings.base_url).netloc,
-        destination=order.target.destination,
-        dataset=order.target.dataset,
-        tags=settings.tags,
-        metadata=settings.metadata,
-    )
-    return Report(run, "succeeded", now, now, 0, (), {}, {})
+    return Report(identified(order, settings), "succeeded", now, now, 0, (), {}, {})

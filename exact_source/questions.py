@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from exact_source.loopback import WAIT_SECONDS
 from exact_source.setting_values import Secret
-from exact_source.store import Store
+from exact_source.store import Store, sortable
 
 KEPT = timedelta(days=1)  # after it was asked, so that a second answer is told from a false one
 AGAIN = "begin again with the button or the link that you used before"
@@ -106,8 +106,3 @@ class Questions:
 def hashed(text: str) -> str:
     """What is kept of a secret that is too long to be guessed."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sortable(at: datetime) -> str:
-    """Always as long, so that texts are in order whatever order of letters a database keeps."""
-    return at.isoformat(timespec="microseconds")

@@ -21,7 +21,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import books, contracts, damage, loading, packages, warehouse
 from exact_source.changes import Announcer
-from exact_source.choice import asked_names, chosen_entities
+from exact_source.choice import asked_names, chosen_entities, pairs_of
 from exact_source.errors import Busy, ConfigurationError, ExactError, Retryable, Suspect
 from exact_source.events import (
     BooksCompared,
@@ -63,7 +63,7 @@ def run(order: Order, around: Surroundings | None = None) -> Report:
     with closing(observed(around.listener, settings, around.clock)) as listener:
         around = replace(around, listener=listener)
         source = _source(order, around)  # what is wrong with the order is told before anything is said to begin
-        started, who = around.clock.now(), _identified(order, settings)
+        started, who = around.clock.now(), identified(order, settings)
         listener(RunStarted(started, who))
         try:
             report = _run(order, around, who, source)
@@ -87,7 +87,8 @@ def _broken_off(error: BaseException, who: Run, started: datetime, now: datetime
     return RunEnded(now, who, "interrupted" if is_stopped else "failed", code, 0, 0, seconds, failure)
 
 
-def _identified(order: Order, settings: Settings) -> Run:
+def identified(order: Order, settings: Settings) -> Run:
+    """A run of this order, with an id of its own, that begins now."""
     names = asked_names(order.entities, order.only)
     return Run(
         run_id=uuid.uuid4().hex,
@@ -99,6 +100,7 @@ def _identified(order: Order, settings: Settings) -> Run:
         metadata=settings.metadata,
         divisions=_narrowed(order.divisions if order.only is None else sorted(order.only), settings.divisions),
         entities=_narrowed(names and _names(names), settings.entities and _names(settings.entities)),
+        is_every_pair=order.only is None or len(set(pairs_of(order.only).values())) == 1,
     )
 
 

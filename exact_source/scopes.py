@@ -13,19 +13,26 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Divisions and entities that a run was asked for. None: all that the settings name."""
+    """Divisions and entities that a run was asked for. None: all that the settings name.
+
+    What was asked for some pairs of them only includes nothing for certain: its own outcomes tell of these.
+    """
 
     divisions: frozenset[int] | None = None
     entities: frozenset[str] | None = None
+    is_every_pair: bool = True
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> Scope:
-        return cls(*(run[name] if run[name] is None else frozenset(run[name]) for name in ("divisions", "entities")))
+        divisions, entities = (
+            None if run[name] is None else frozenset(run[name]) for name in ("divisions", "entities")
+        )
+        return cls(divisions, entities, run["is_every_pair"])
 
     def includes(self, division: int | None, entity: str) -> bool:
         """Of a table that belongs to no division only the entity counts."""
         is_division = division is None or self.divisions is None or division in self.divisions
-        return is_division and (self.entities is None or entity in self.entities)
+        return self.is_every_pair and is_division and (self.entities is None or entity in self.entities)
 
     def meets(self, other: Scope) -> bool:
         return _overlap(self.divisions, other.divisions) and _overlap(self.entities, other.entities)
@@ -38,7 +45,7 @@ class Scope:
         return f" of division {codes[0]}" if len(codes) == 1 else f" of {len(codes)} divisions"
 
     def covers(self, other: Scope) -> bool:
-        return _holds(self.divisions, other.divisions) and _holds(self.entities, other.entities)
+        return self.is_every_pair and _holds(self.divisions, other.divisions) and _holds(self.entities, other.entities)
 
 
 def _holds(all_of: Collection[Any] | None, some: frozenset[Any] | None) -> bool:

@@ -25,6 +25,7 @@ from exact_source.tokens import TokenStore
 
 VERSION = 1
 GRACE = timedelta(minutes=15)  # after it was due a run may begin so much later
+JUDGED_BY = ("is_told_by_entities", "is_every_pair")  # of a run, and not told
 RECENT = 10  # runs that are told of each connection
 
 
@@ -139,7 +140,7 @@ def _token(known: Connection | None, now: datetime) -> dict[str, Any] | None:
 
 
 def _run(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in run.items() if name != "is_told_by_entities"}
+    return {name: value for name, value in run.items() if name not in JUDGED_BY}
 
 
 def _entity(outcome: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,8 @@ def _file_of(url: sa.URL) -> Path | None:
 
 def _address(url: sa.URL) -> str:
     return f"{url.host or 'localhost'}:{url.port or ''}/{url.database or ''}"
+
+
+def sortable(at: datetime) -> str:
+    """Always as long, so that texts are in order whatever order of letters a database keeps."""
+    return at.isoformat(timespec="microseconds")

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from exact_source.errors import UnknownName
 from exact_source.events import Change, Loaded, Loading
 from exact_source.setting_values import Secret
-from exact_source.store import Store
+from exact_source.store import Store, sortable
 from exact_source.webhook_settings import Subscription
 
 # Seconds before each further try: about three days in all, then a person has to replay it.
@@ -77,7 +77,7 @@ class Queue:
 
     def prepare(self, event: Loading, told: Sequence[tuple[Subscription, Change, dict[str, Any]]]) -> None:
         """Writes down what is to be told of a package once it is loaded; what is written down already stays."""
-        at = _moment(event.at)
+        at = sortable(event.at)
         with self._store.translated(), self._store.transaction(is_write=True) as session:
             of_load = (self._mine(), QUEUE.c.load_id == event.load_id, QUEUE.c.pipeline == event.pipeline)
             if session.scalar(sa.select(sa.func.count()).select_from(QUEUE).where(*of_load)):
@@ -113,18 +113,18 @@ class Queue:
 
         What else is prepared may be what another worker is loading at this moment.
         """
-        at = _moment(event.at)
+        at = sortable(event.at)
         of_pipeline = (self._mine(), QUEUE.c.pipeline == event.pipeline, QUEUE.c.state == "prepared")
         with self._store.translated(), self._store.transaction(is_write=True) as session:
             due = {"state": "due", "next_at": at, "changed_at": at}
             session.execute(QUEUE.update().where(*of_pipeline, QUEUE.c.load_id.in_(event.load_ids)).values(**due))
             for state, kept in KEPT.items():
-                old = (self._mine(), QUEUE.c.state == state, QUEUE.c.changed_at < _moment(event.at - kept))
+                old = (self._mine(), QUEUE.c.state == state, QUEUE.c.changed_at < sortable(event.at - kept))
                 session.execute(QUEUE.delete().where(*old))
 
     def lease(self, now: datetime, known: Collection[str]) -> Letter | None:
         """The oldest delivery that is due to a ``known`` address, for the caller alone; None when none is."""
-        at, until = _moment(now), _moment(now + LEASE)
+        at, until = sortable(now), sortable(now + LEASE)
         is_due = (self._mine(), QUEUE.c.state == "due", QUEUE.c.next_at <= at, QUEUE.c.mark.in_(known))
         oldest = sa.select(QUEUE).where(*is_due).order_by(QUEUE.c.created_at, QUEUE.c.id).limit(1)
         with self._store.translated(), self._store.transaction(is_write=True) as session:
@@ -148,8 +148,8 @@ class Queue:
             "state": state,
             "error": error,
             "lease": None,
-            "next_at": _moment(next_at),
-            "changed_at": _moment(now),
+            "next_at": sortable(next_at),
+            "changed_at": sortable(now),
         }
         is_ours = (self._mine(), QUEUE.c.id == letter.id, QUEUE.c.lease == letter.lease)
         with self._store.translated(), self._store.transaction(is_write=True) as session:
@@ -158,7 +158,7 @@ class Queue:
 
     def replay(self, ids: Collection[str], now: datetime) -> int:
         """Makes deliveries due again, with the same id; how many. UnknownName for one that is not there."""
-        at, asked = _moment(now), sorted(set(ids))
+        at, asked = sortable(now), sorted(set(ids))
         due = {"state": "due", "next_at": at, "changed_at": at, "tries": 0, "lease": None, "error": None}
         count = 0
         with self._store.translated(), self._store.transaction(is_write=True) as session:
@@ -185,8 +185,3 @@ class Queue:
 
     def _mine(self) -> sa.ColumnElement[bool]:
         return QUEUE.c.connection == self._connection
-
-
-def _moment(at: datetime) -> str:
-    """Always as long, so that texts are in order whatever order of letters a database keeps."""
-    return at.isoformat(timespec="microseconds")

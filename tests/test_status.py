@@ -160,6 +160,19 @@ def test_a_run_of_everything_settles_what_came_before(desk: Desk) -> None:
     assert stands(desk)["health"] == "healthy"
 
 
+def test_a_run_of_other_pairs_settles_nothing_that_it_was_not_asked_for(desk: Desk) -> None:
+    """As runs of notices are: one entity of this division, another one of that."""
+    desk.exact.fail_next(1, f"{FIRST}/{ACCOUNTS}", Canned(403, "", {"Reason": "DivisionBlocked"}))
+    desk.load("--entity", "accounts")
+    assert stands(desk)["exit_code"] == 6
+    desk.load("--only", f"{FIRST}:divisions", "--only", f"{SECOND}:accounts")
+    one = stands(desk)
+    assert (one["last_run"]["status"], one["health"], one["exit_code"]) == ("succeeded", "failed", 6)
+    assert f"division {FIRST}, accounts: " in one["problem"]
+    desk.load("--only", f"{FIRST}:accounts", "--only", f"{SECOND}:divisions")
+    assert stands(desk)["health"] == "healthy"
+
+
 def test_a_part_that_failed_is_not_forgotten_before_it_is_made_again(desk: Desk) -> None:
     ended(desk, 0, 1, divisions=(FIRST,))
     for number in range(1, KEPT_RUNS + 3):

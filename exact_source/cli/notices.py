@@ -20,14 +20,6 @@ from exact_source.settings import load_settings
 from exact_source.subscriptions import Done
 
 COLUMNS = ("connection", "division", "topic", "entities", "notices", "oldest")
-DIVISIONS = click.option(
-    "--division",
-    "divisions",
-    multiple=True,
-    type=click.IntRange(min=1),
-    metavar="CODE",
-    help="This division only; may be repeated.",
-)
 TOPICS = click.option("--topic", "topics", multiple=True, metavar="NAME", help="This topic only; may be repeated.")
 
 
@@ -69,7 +61,7 @@ def listed(connection: str = "default", token_store: str | None = None, as_json:
     "subscribe", epilog="Example: exact-source notices subscribe --callback https://app.example.com/exact/notices"
 )
 @click.option("--callback", required=True, metavar="URL", help="Where Exact is to post; of redirect_uri's domain.")
-@DIVISIONS
+@options.divisions
 @TOPICS
 @options.connection
 @options.place
@@ -87,7 +79,7 @@ def subscribe(ctx: click.Context, /, callback: str, as_json: bool, **given: Any)
 
 
 @command.command("subscriptions", epilog="Example: exact-source notices subscriptions --json")
-@DIVISIONS
+@options.divisions
 @options.connection
 @options.place
 @options.as_json
@@ -109,7 +101,7 @@ def subscribed(as_json: bool, **given: Any) -> None:
 @command.command("unsubscribe", epilog="Example: exact-source notices unsubscribe --topic Accounts")
 @click.option("--callback", metavar="URL", help="Only what is posted to this address.")
 @click.option("--all", "is_all", is_flag=True, help="All topics, to whatever address.")
-@DIVISIONS
+@options.divisions
 @TOPICS
 @options.connection
 @options.place

@@ -22,6 +22,14 @@ as_json = click.option(
 connection = click.option(
     "--connection", default="default", show_default=True, metavar="NAME", help="Name of the connection."
 )
+divisions = click.option(
+    "--division",
+    "divisions",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="CODE",
+    help="This division only; may be repeated.",
+)
 
 
 def place(command: F) -> F:

@@ -16,14 +16,7 @@ BACKFILL = {True: "everything", False: "changes"}
 
 @click.command("plan", epilog="Example: exact-source plan --count --json")
 @options.connection
-@click.option(
-    "--division",
-    "divisions",
-    multiple=True,
-    type=click.IntRange(min=1),
-    metavar="CODE",
-    help="This division only; may be repeated.",
-)
+@options.divisions
 @click.option("--entity", "entities", multiple=True, metavar="NAME", help="This entity only; may be repeated.")
 @click.option("--count", is_flag=True, help="Ask Exact for the number of rows where no run has been: one call each.")
 @options.place
